@@ -1,0 +1,57 @@
+# Needs Python ≥ 3.11 and make; everything else is installed into .venv from the hashed lock files.
+
+PYTHON ?= python3
+BIN := .venv/bin
+UV_VERSION := 0.13.9
+export UV_PYTHON_DOWNLOADS := never
+export UV_SYSTEM_CERTS := 1
+INSTALL = $(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python -r
+
+.PHONY: help run test check format lock clean
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+run: .venv/.run data/.ready ## serve on 127.0.0.1:8003 with demo data, on SQLite
+	@exec env ENVIRONMENT=development $(BIN)/gunicorn -c authserver/gunicorn.py
+
+test: .venv/.dev ## the whole suite on SQLite, then on a PostgreSQL of its own
+	$(BIN)/python tests/run.py
+
+check: .venv/.dev ## format, lint, types, migrations, deployment checks
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy .
+	ENVIRONMENT=development AUTH_SERVICE__ENV_FILE= $(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python tests/check_deploy.py
+	$(BIN)/python tests/check_lock.py
+
+format: .venv/.dev ## write the code in the house's form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: .venv/.uv ## resolve the dependencies of pyproject.toml anew
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header pyproject.toml --group dev -o requirements-dev.txt -c requirements.txt
+
+clean: ## remove the environment and the development database
+	rm -rf .venv data staticfiles
+
+.venv/.uv: Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "authserver needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; echo "On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $@
+
+.venv/.run: requirements.txt .venv/.uv
+	@echo "Installing the dependencies..."
+	@$(INSTALL) requirements.txt
+	@touch $@
+
+.venv/.dev: requirements-dev.txt .venv/.uv
+	@$(INSTALL) requirements-dev.txt
+	@touch $@
+
+data/.ready: $(wildcard accounts/migrations/*.py oauth/migrations/*.py) oauth/demo.py | .venv/.run
+	@ENVIRONMENT=development $(BIN)/python manage.py migrate --verbosity 0
+	@ENVIRONMENT=development $(BIN)/python manage.py bootstrap --demo
+	@touch $@

@@ -1,0 +1,52 @@
+"""What time it is: for this process, and inside an SQL statement.
+
+Stored instants are stamped and compared by the database's clock, so that processes with different
+clocks agree. SQLite has none of its own: there the process's stands in. `offset` moves both.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import DateTimeField, Expression
+from django.db.models.sql.compiler import SQLCompiler
+
+NONE = timedelta(0)
+offset = NONE
+
+
+def now() -> datetime:
+    """The process's clock, for the times inside tokens and for the states of keys."""
+    return datetime.now(UTC) + offset
+
+
+def instant_sql(name: str) -> str:
+    """An SQL expression for the instant whose parameter is called `name`.
+
+    The clock is the statement's, not the transaction's: a row that was waited for is stamped after the wait.
+    """
+    if connection.vendor == "postgresql":
+        return f"(clock_timestamp() + %({name})s * interval '1 second')"
+    return f"%({name})s"
+
+
+def instant_parameter(*, plus: timedelta = NONE) -> Any:
+    """The value of that parameter: an instant `plus` from now."""
+    if connection.vendor == "postgresql":
+        return (offset + plus).total_seconds()
+    return connection.ops.adapt_datetimefield_value(now() + plus)
+
+
+class Instant(Expression):
+    """An instant `plus` from now, by the statement's clock, for the ORM."""
+
+    def __init__(self, *, plus: timedelta = NONE) -> None:
+        super().__init__(output_field=DateTimeField())
+        self.plus = plus
+
+    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
+        return "%s", (connection.ops.adapt_datetimefield_value(now() + self.plus),)
+
+    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
+        return "(clock_timestamp() + %s * interval '1 second')", ((offset + self.plus).total_seconds(),)

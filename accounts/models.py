@@ -1,0 +1,154 @@
+"""Who may sign in, what they are to applications, and what happened."""
+
+import uuid
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models.expressions import RawSQL
+from django.utils.crypto import salted_hmac
+
+from accounts import clock, identifiers, roles
+from accounts.fields import CanonicalField
+
+
+class Role(models.Model):
+    """What a user is to the applications: its name stands in their access tokens. Staff permissions are Django's groups."""
+
+    name = models.CharField(max_length=64, unique=True)
+    description = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class UserQuerySet(models.QuerySet["User"]):
+    def with_role_names(self) -> "UserQuerySet":
+        """Each user with `role_names_json` (roles.parse_names), in the same statement."""
+        return self.annotate(role_names_json=RawSQL(roles.names_sql(user_column="accounts_user.id"), ()))  # noqa: S611 - a constant
+
+    def identified_by(self, canonical: str) -> "UserQuerySet":
+        field = "email_canonical" if identifiers.is_email(canonical) else "username_canonical"
+        return self.filter(**{field: canonical})
+
+
+class UserManager(BaseUserManager.from_queryset(UserQuerySet)):  # type: ignore[misc] # a class made at run time
+    """The only place where users are made."""
+
+    def create_user(self, username: str, email: str = "", password: str | None = None, **fields: Any) -> "User":
+        """Make a user who can sign in. Raises ValidationError when a name is taken or not allowed; does not apply the password policy."""
+        user: User = self.model(username=username.strip(), email=email.strip(), **fields)
+        user.set_password(password)
+        user.full_clean(exclude={"password"})
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, username: str, email: str = "", password: str | None = None, **fields: Any) -> "User":
+        return self.create_user(username, email, password, **{"is_staff": True, "is_superuser": True} | fields)
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        """By user name or e-mail, in any spelling. Raises User.DoesNotExist."""
+        try:
+            canonical = identifiers.canonical(username or "")
+        except identifiers.InvalidIdentifier:
+            raise User.DoesNotExist from None
+        user: User = self.identified_by(canonical).get()
+        return user
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person. `id` is the `sub` of their tokens and is never given to anyone else."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    username = models.CharField("user name", max_length=identifiers.MAX_LENGTH, help_text="Without @ and spaces; case does not matter.")
+    username_canonical = CanonicalField(source="username")
+    email = models.CharField("e-mail", max_length=identifiers.MAX_LENGTH, blank=True)
+    email_canonical = CanonicalField(source="email", null=True)
+    name = models.CharField("name", max_length=200, blank=True)
+    is_active = models.BooleanField("active", default=True, help_text="A disabled user can neither sign in nor refresh.")
+    is_staff = models.BooleanField("staff", default=False, help_text="May sign in to the admin.")
+    session_epoch = models.PositiveIntegerField(default=0, editable=False)
+    last_sign_in_at = models.DateTimeField("last sign-in", null=True, blank=True, editable=False)
+    created_at = models.DateTimeField("created", default=clock.now, editable=False)
+    roles = models.ManyToManyField(Role, blank=True, related_name="users")
+
+    last_login = None  # ours is last_sign_in_at
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "username"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = ["email"]
+
+    class Meta:
+        ordering = ("username",)
+
+    def __str__(self) -> str:
+        return self.username
+
+    def clean(self) -> None:
+        """Refuse a name that is not allowed or, in its canonical form, another user's."""
+        errors: dict[str, str] = {}
+        for source in ("username", "email"):
+            column = f"{source}_canonical"
+            typed = getattr(self, source)
+            if not typed:
+                continue
+            try:
+                canonical = identifiers.CANONICAL[source](typed)
+            except identifiers.InvalidIdentifier as error:
+                errors[source] = str(error)
+            else:
+                if User.objects.exclude(pk=self.pk).filter(**{column: canonical}).exists():
+                    errors[source] = "Another user has this one, perhaps in other letters."
+        if errors:
+            raise ValidationError(errors)
+
+    def set_password(self, raw_password: str | None) -> None:
+        """Also raises the epoch: whoever was signed in by the password before is not any more."""
+        super().set_password(raw_password)
+        # SECURITY: or a stolen session outlives the password that was changed because of it.
+        self.session_epoch += 1
+
+    @property
+    def has_second_factor(self) -> bool:
+        """No factor but the password can be enrolled so far."""
+        return False
+
+    def get_session_auth_hash(self) -> str:
+        """Of Django's own sessions: also a raised epoch ends them."""
+        return self._auth_hash()
+
+    def get_session_auth_fallback_hash(self) -> Any:
+        for secret in settings.SECRET_KEY_FALLBACKS:
+            yield self._auth_hash(secret=secret)
+
+    def _auth_hash(self, secret: str | None = None) -> str:
+        return salted_hmac("accounts.User.session", f"{self.password}:{self.session_epoch}", secret=secret, algorithm="sha256").hexdigest()
+
+
+class AuditEvent(models.Model):
+    """Something that happened, written by `audit.record` alone. It holds ids as values, so that it outlives what it tells of."""
+
+    at = models.DateTimeField()
+    event = models.CharField(max_length=64, help_text="subject:object:outcome")
+    actor_id = models.UUIDField(null=True, help_text="the user who did it")
+    target = models.CharField(max_length=64, blank=True, help_text="the id of the user, session or key it was done to")
+    client_id = models.CharField(max_length=255, blank=True)
+    address = models.GenericIPAddressField(null=True)
+    user_agent = models.CharField(max_length=200, blank=True)
+    error_id = models.CharField(max_length=16, blank=True)
+    detail = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ("-id",)
+        get_latest_by = "id"
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=("at",), name="audit_at")]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.event}"

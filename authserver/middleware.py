@@ -1,0 +1,54 @@
+"""What every request passes on its way in, and every answer on its way out."""
+
+from collections.abc import Callable
+
+from django.conf import settings
+from django.core.exceptions import DisallowedHost
+from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
+
+from accounts.addresses import client_address, is_trusted_proxy
+from oauth.errors import InvalidRequest
+from oauth.http import render
+
+PROBES = frozenset({"/health", "/ready", "/live"})
+MACHINE_PATHS = ("/oauth/", "/.well-known/", "/api/")
+
+
+class Gate:
+    """Settle address and scheme from trusted proxies alone, refuse a foreign Host and plain HTTP, add the security headers."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        self._settle_origin(request)
+        response = self._refusal(request) or self.get_response(request)
+        response["Content-Security-Policy"] = settings.CONTENT_SECURITY_POLICY
+        response["X-Frame-Options"] = "DENY"
+        if not response.streaming and not response.has_header("Content-Length"):
+            response["Content-Length"] = str(len(response.content))
+        return response
+
+    @staticmethod
+    def _settle_origin(request: HttpRequest) -> None:
+        peer, proxies = request.META.get("REMOTE_ADDR", ""), settings.TRUSTED_PROXIES
+        forwarded_for = request.META.get("HTTP_X_FORWARDED_FOR", "")
+        request.META["authserver.address"] = client_address(peer=peer, forwarded_for=forwarded_for, trusted=proxies)
+        # SECURITY: from anyone else this header is a claim, not a fact.
+        if request.META.get("HTTP_X_FORWARDED_PROTO") == "https" and is_trusted_proxy(peer, trusted=proxies):
+            request.META["wsgi.url_scheme"] = "https"
+
+    @staticmethod
+    def _refusal(request: HttpRequest) -> HttpResponse | None:
+        if request.path in PROBES:
+            return None
+        try:
+            host = request.get_host()
+        except DisallowedHost:
+            return render(InvalidRequest("This Host is not served here (AUTH_SERVICE__ALLOWED_HOSTS)."))
+        if settings.REQUIRE_HTTPS and not request.is_secure():
+            # SECURITY: a redirect would let a client go on sending secrets in clear, and nobody would notice.
+            if request.method not in {"GET", "HEAD"} or request.path.startswith(MACHINE_PATHS):
+                return render(InvalidRequest("Use HTTPS."))
+            return HttpResponsePermanentRedirect(f"https://{host}{request.get_full_path()}")
+        return None

@@ -1,0 +1,72 @@
+"""The pages around the endpoints: landing, health, and what is answered where nothing is."""
+
+import logging
+import secrets
+import sys
+
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render as render_template
+
+from oauth import keys
+from oauth.errors import InvalidRequest, NotFound, OAuthError
+from oauth.grant_types import offered
+from oauth.http import only, render, renders_oauth_errors, respond
+
+logger = logging.getLogger("authserver.failures")
+
+
+@renders_oauth_errors
+@only("GET", "HEAD")
+def landing(request: HttpRequest) -> HttpResponse:
+    return render_template(request, "landing.html", {"grant_types": offered()})
+
+
+@renders_oauth_errors
+@only("GET", "HEAD")
+def live(request: HttpRequest) -> HttpResponse:
+    """GET /live: the process answers."""
+    return respond({"status": "ok"})
+
+
+@renders_oauth_errors
+@only("GET", "HEAD")
+def ready(request: HttpRequest) -> HttpResponse:
+    """GET /ready and /health: this process can issue tokens; 503 otherwise, with what is missing."""
+    checks = {"database": _database(), "signing_key": _signing_key()}
+    is_ok = all(state == "ok" for state in checks.values())
+    return respond({"status": "ok" if is_ok else "unavailable", **checks}, status=200 if is_ok else 503)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return render(InvalidRequest("The request is malformed."))
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return render(NotFound("There is nothing here."))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """A bug. The traceback is in the log under the error_id of the answer."""
+    error_id = secrets.token_hex(8)
+    logger.error("internal error", exc_info=sys.exc_info(), extra={"error_id": error_id, "path": request.path})
+    body = {"error": "server_error", "error_description": "The server failed. Tell its operator the error_id.", "error_id": error_id}
+    return respond(body, status=500)
+
+
+def _database() -> str:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        connection.close()
+        return "unavailable"
+    return "ok"
+
+
+def _signing_key() -> str:
+    try:
+        keys.ring.signer()
+    except (OAuthError, DatabaseError):
+        return "missing"
+    return "ok"

@@ -1,0 +1,292 @@
+"""Every setting of the server, read once from the environment and `.env` (docs/settings.md)."""
+
+import hashlib
+import os
+import secrets
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import dj_database_url
+import django_stubs_ext
+
+from authserver.env import ConfigurationError, Environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+django_stubs_ext.monkeypatch()  # so that ModelAdmin[User] can be written where it is declared
+env = Environment.load(BASE_DIR / ".env")
+
+# --- What kind of server this is ---------------------------------------------------------------
+ENVIRONMENT = env.text(
+    "AUTH_SERVICE__ENVIRONMENT",
+    default=env.text("ENVIRONMENT", default="production", choices=("production", "development")),
+    choices=("production", "development"),
+)
+DEVELOPMENT = ENVIRONMENT == "development"
+PORT = env.integer("AUTH_SERVICE__PORT", default=env.integer("PORT", default=8003, least=1, most=65535), least=1, most=65535)
+# gunicorn marks its process, so that the limits of a server do not cut a migration short.
+SERVING = os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn")
+DATA_DIR = BASE_DIR / env.text("AUTH_SERVICE__DATA_DIR", default="data")
+DEBUG = False  # Also in development: an answer must never carry a traceback or a setting.
+
+
+# --- Secrets -----------------------------------------------------------------------------------
+def _development_secret() -> str:
+    """The secret of this checkout, made at the first start and kept in the data folder."""
+    path = DATA_DIR / "secret-key"
+    DATA_DIR.mkdir(mode=0o700, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text(encoding="utf-8").strip()
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        value = secrets.token_urlsafe(48)
+        file.write(value + "\n")
+    return value
+
+
+def _derived(purpose: str) -> str:
+    return hashlib.sha256(f"authserver {purpose} {SECRET_KEY}".encode()).hexdigest()
+
+
+SECRET_KEY = env.secret("AUTH_SERVICE__SECRET_KEY", default=_development_secret if DEVELOPMENT else None)
+SECRET_KEY_FALLBACKS = list(env.optional_secrets("AUTH_SERVICE__SECRET_KEY_FALLBACKS"))
+TOKEN_KEYS = env.secrets("AUTH_SERVICE__TOKEN_KEYS", default=(lambda: _derived("token keys")) if DEVELOPMENT else None)
+KEY_ENCRYPTION_KEYS = env.secrets(
+    "AUTH_SERVICE__KEY_ENCRYPTION_KEYS", default=(lambda: _derived("key encryption keys")) if DEVELOPMENT else None
+)
+
+# --- Tokens ------------------------------------------------------------------------------------
+JWT_ISSUER = env.text("AUTH_SERVICE__JWT_ISSUER", default=f"http://localhost:{PORT}" if DEVELOPMENT else None).rstrip("/")
+_issuer = urlsplit(JWT_ISSUER)
+if _issuer.scheme not in {"http", "https"} or not _issuer.hostname or _issuer.query or _issuer.fragment:
+    raise ConfigurationError(
+        f"AUTH_SERVICE__JWT_ISSUER is {JWT_ISSUER!r}, but must be an URL without query, such as https://auth.example.com."
+    )
+JWT_AUDIENCE = env.text("AUTH_SERVICE__JWT_AUDIENCE", default="codelab-api")
+ACCESS_TOKEN_LIFETIME = env.seconds("AUTH_SERVICE__ACCESS_TOKEN_LIFETIME", default=timedelta(minutes=15), most=86400)
+REFRESH_TOKEN_LIFETIME = env.seconds("AUTH_SERVICE__REFRESH_TOKEN_LIFETIME", default=timedelta(days=30))
+SESSION_MAX_AGE = env.seconds("AUTH_SERVICE__SESSION_MAX_AGE", default=timedelta(0), least=0) or None
+REFRESH_OVERLAP_SECONDS = env.integer("AUTH_SERVICE__REFRESH_OVERLAP_SECONDS", default=0, most=60)
+REFRESH_CATCH_UP_GENERATIONS = env.integer("AUTH_SERVICE__REFRESH_CATCH_UP_GENERATIONS", default=16, most=1024)
+INVALID_GRANT_STATUS = int(env.text("AUTH_SERVICE__INVALID_GRANT_STATUS", default="400", choices=("400", "401")))
+CLOCK_SKEW = env.seconds("AUTH_SERVICE__CLOCK_SKEW", default=timedelta(seconds=60), least=0, most=300)
+JWKS_MAX_AGE = env.seconds("AUTH_SERVICE__JWKS_MAX_AGE", default=timedelta(hours=1), least=0, most=86400)
+PASSWORD_GRANT = env.flag("AUTH_SERVICE__PASSWORD_GRANT", default=True)
+
+# --- HTTP --------------------------------------------------------------------------------------
+ALLOWED_HOSTS = list(env.words("AUTH_SERVICE__ALLOWED_HOSTS", default=("localhost", "127.0.0.1", "[::1]")))
+TRUSTED_PROXIES = env.networks("AUTH_SERVICE__TRUSTED_PROXIES")
+REQUIRE_HTTPS = env.flag("AUTH_SERVICE__REQUIRE_HTTPS", default=not DEVELOPMENT)
+if REQUIRE_HTTPS and _issuer.scheme != "https":
+    raise ConfigurationError(
+        f"AUTH_SERVICE__JWT_ISSUER is {JWT_ISSUER!r}, but must begin with https:// while AUTH_SERVICE__REQUIRE_HTTPS is true."
+    )
+ROOT_URLCONF = "authserver.urls"
+WSGI_APPLICATION = "authserver.wsgi.application"
+APPEND_SLASH = False  # A redirect would lose or re-post a body.
+
+# --- Storage -----------------------------------------------------------------------------------
+DB_URL = env.text("AUTH_SERVICE__DB_URL", default=f"sqlite:///{DATA_DIR}/auth.db")
+try:
+    _database: dict[str, Any] = dict(dj_database_url.parse(DB_URL))
+except (ValueError, KeyError, dj_database_url.UnknownSchemeError):
+    raise ConfigurationError(
+        "AUTH_SERVICE__DB_URL must look like sqlite:///data/auth.db or postgresql://user:password@host/name."
+    ) from None
+match _database["ENGINE"]:
+    case "django.db.backends.sqlite3":
+        if _database["NAME"] != ":memory:":
+            _database["NAME"] = BASE_DIR / _database["NAME"]
+            _database["NAME"].parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _database["OPTIONS"] = {
+            # Writers queue at BEGIN; a deferred transaction that turns into a writer fails at once instead.
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 5,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        }
+    case "django.db.backends.postgresql":
+        if SERVING:
+            _database.setdefault("OPTIONS", {})["options"] = "-c statement_timeout=2000 -c lock_timeout=1000"
+        _database |= {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
+    case engine:
+        raise ConfigurationError(f"AUTH_SERVICE__DB_URL names {engine}, but only sqlite and postgresql are supported.")
+DATABASES = {"default": _database}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Passwords ---------------------------------------------------------------------------------
+ARGON2_MEMORY_KIB = env.integer("AUTH_SERVICE__ARGON2_MEMORY_KIB", default=19456, least=8192, most=1048576)
+ARGON2_TIME_COST = env.integer("AUTH_SERVICE__ARGON2_TIME_COST", default=2, least=1, most=16)
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["accounts.authentication.Backend"]
+PASSWORD_HASHERS = [
+    "accounts.hashers.Argon2idHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ("username", "email", "name")},
+    },
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 8}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+# --- Logging -----------------------------------------------------------------------------------
+LOG_LEVEL = env.text("AUTH_SERVICE__LOG_LEVEL", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+LOG_FORMAT = env.text("AUTH_SERVICE__LOG_FORMAT", default="console" if DEVELOPMENT else "json", choices=("console", "json"))
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "json": {"()": "authserver.logs.JSONFormatter"},
+        "console": {"()": "authserver.logs.ConsoleFormatter"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {
+        "django": {"level": "INFO", "handlers": []},
+        # Our own refusals carry their reason and error_id; Django's line about the same answer adds nothing.
+        "django.request": {"level": "CRITICAL"},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
+    },
+}
+
+# --- Read and checked, in effect once the part they govern has come (docs/settings.md) ----------
+_waiting = {
+    "AUTH_SERVICE__REDIS_URL": env.text("AUTH_SERVICE__REDIS_URL", default=""),
+    "AUTH_SERVICE__CORS_ORIGINS": env.words("AUTH_SERVICE__CORS_ORIGINS", default=()),
+    "AUTH_SERVICE__PRIVATE_KEY_PATH": env.text("AUTH_SERVICE__PRIVATE_KEY_PATH", default=""),
+    "AUTH_SERVICE__PRIVATE_KEY_ID": env.text("AUTH_SERVICE__PRIVATE_KEY_ID", default=""),
+    "AUTH_SERVICE__KEY_ALGORITHM": env.text("AUTH_SERVICE__KEY_ALGORITHM", default="RS256", choices=("RS256",)),
+    "AUTH_SERVICE__KEY_PUBLISH_LEAD": env.seconds("AUTH_SERVICE__KEY_PUBLISH_LEAD", default=timedelta(days=1)),
+    "AUTH_SERVICE__KEY_ROTATION_DAYS": env.integer("AUTH_SERVICE__KEY_ROTATION_DAYS", default=90),
+    "AUTH_SERVICE__ENABLE_RATE_LIMITING": env.flag("AUTH_SERVICE__ENABLE_RATE_LIMITING", default=True),
+    "AUTH_SERVICE__RATE_LIMIT_PER_IP": env.rate("AUTH_SERVICE__RATE_LIMIT_PER_IP", default="1200/m"),
+    "AUTH_SERVICE__RATE_LIMIT_FAILURES_PER_IP": env.rate("AUTH_SERVICE__RATE_LIMIT_FAILURES_PER_IP", default="20/5m"),
+    "AUTH_SERVICE__RATE_LIMIT_PER_USERNAME": env.rate("AUTH_SERVICE__RATE_LIMIT_PER_USERNAME", default="50/d"),
+    "AUTH_SERVICE__BRUTE_FORCE_THRESHOLD": env.integer("AUTH_SERVICE__BRUTE_FORCE_THRESHOLD", default=5, least=1),
+    "AUTH_SERVICE__BRUTE_FORCE_LOCKOUT_DURATION": env.seconds("AUTH_SERVICE__BRUTE_FORCE_LOCKOUT_DURATION", default=timedelta(minutes=15)),
+    "AUTH_SERVICE__EMAIL_URL": env.text("AUTH_SERVICE__EMAIL_URL", default=""),
+    "AUTH_SERVICE__REGISTRATION": env.text("AUTH_SERVICE__REGISTRATION", default="closed", choices=("closed", "open")),
+    "AUTH_SERVICE__METRICS_TOKEN": env.secret("AUTH_SERVICE__METRICS_TOKEN", default=str),
+    "AUTH_SERVICE__ADMIN_HOSTS": env.words("AUTH_SERVICE__ADMIN_HOSTS", default=()),
+}
+for _name in _waiting:
+    env.explain(_name, "This version checks the value and does not act on it yet.")
+env.explain(
+    "AUTH_SERVICE__MASTER_KEY", "It is of the older service; here AUTH_SERVICE__KEY_ENCRYPTION_KEYS encrypts the signing keys. Remove it."
+)
+env.explain("AUTH_SERVICE__PUBLIC_KEY_PATH", "It is of the older service; the public key follows from the private one. Remove it.")
+env.ensure_nothing_unread()
+CONFIGURATION_NOTES = tuple(env.notes)
+
+# --- Django ------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "oauth2_provider",
+    "accounts",
+    "oauth",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "authserver.middleware.Gate",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATIC_ROOT = None if DEVELOPMENT else BASE_DIR / "staticfiles"  # in development straight from the sources
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = DEVELOPMENT
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEVELOPMENT
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+# --- Cookies and headers of the pages for people -----------------------------------------------
+_cookie_prefix = "__Host-" if REQUIRE_HTTPS else ""
+SESSION_COOKIE_NAME = f"{_cookie_prefix}authserver-session"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = REQUIRE_HTTPS
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 12 * 3600
+CSRF_COOKIE_NAME = f"{_cookie_prefix}authserver-csrf"
+CSRF_COOKIE_HTTPONLY = True
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "no-referrer"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+SECURE_HSTS_SECONDS = 63072000 if REQUIRE_HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = False
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+SILENCED_SYSTEM_CHECKS = [
+    "auth.W004",  # User.username is unique by its canonical form, username_canonical.
+    "security.W002",  # X-Frame-Options comes from authserver.middleware.Gate.
+    "security.W005",  # Subdomains belong to others than this server; its operator decides at the proxy.
+    "security.W008",  # Gate refuses plain HTTP: a redirect would let a client go on sending passwords in clear.
+    "security.W021",  # HSTS preload is for the owner of the domain to ask.
+    "oauth2_provider.W002",  # The password grant is this server's own and can be switched off (PASSWORD_GRANT).
+]
+
+# --- django-oauth-toolkit: the frame. Its own token rows are never written. ----------------------
+OAUTH2_PROVIDER_APPLICATION_MODEL = "oauth.Client"
+SCOPES = {
+    "api:read": "Read your data",
+    "api:write": "Change your data",
+    "auth:account": "Change your profile, password and sessions",
+}
+OAUTH2_PROVIDER = {
+    "SCOPES": SCOPES,
+    "ALLOW_URI_WILDCARDS": False,
+    "PKCE_REQUIRED": True,
+    "REFRESH_TOKEN_REUSE_PROTECTION": True,
+    "ALLOWED_REDIRECT_URI_SCHEMES": ["https"] if REQUIRE_HTTPS else ["http", "https"],
+    "COMPLIANT_BCP_RFC9700_IMPLICIT_GRANT": True,
+    "COMPLIANT_BCP_RFC9700_PKCE_METHOD": True,
+    "COMPLIANT_BCP_RFC9700_ACCESS_TOKEN_TRANSPORT": True,
+    "COMPLIANT_BCP_RFC9700_AUTHZ_RESPONSE_ISS": True,
+    "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE": True,
+}
+
+# --- JSON API ----------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["oauth.bearer.BearerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["oauth.bearer.HasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "EXCEPTION_HANDLER": "oauth.bearer.render_exception",
+    "UNAUTHENTICATED_USER": None,
+}

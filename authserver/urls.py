@@ -1,0 +1,21 @@
+"""Every URL of the server; none ends in a slash but the admin's."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+from authserver import pages
+
+urlpatterns = [
+    path("", pages.landing),
+    path("live", pages.live),
+    path("ready", pages.ready),
+    path("health", pages.ready),
+    path("api/v1/health", pages.ready),
+    path("admin/", admin.site.urls),
+    path("", include("oauth.urls")),
+    path("", include("accounts.urls")),
+]
+
+handler400 = pages.bad_request
+handler404 = pages.not_found
+handler500 = pages.server_error

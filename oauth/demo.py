@@ -1,0 +1,38 @@
+"""The data of the integration guide, for trying the server out."""
+
+from dataclasses import dataclass
+
+ADMIN_USERNAME = "admin"
+ADMIN_PASSWORD_FILE = "admin-password"  # noqa: S105 - a file's name
+
+
+@dataclass(frozen=True)
+class DemoUser:
+    username: str
+    email: str
+    password: str
+
+
+@dataclass(frozen=True)
+class DefaultClient:
+    client_id: str
+    name: str
+    is_public: bool
+    grant_types: tuple[str, ...]
+    scopes: str
+
+
+USERS = (
+    DemoUser("user", "user@example.com", "password123"),
+    DemoUser("test", "test@example.com", "test123"),
+)
+
+_PUBLIC_GRANTS = ("password", "refresh_token", "authorization_code", "urn:ietf:params:oauth:grant-type:device_code")
+_SCOPES = "api:read api:write"
+
+CLIENTS = (
+    DefaultClient("codelab-flutter-app", "CodeLab IDE (Flutter)", True, _PUBLIC_GRANTS, _SCOPES),
+    DefaultClient("codelab-python-client", "CodeLab Python client", True, _PUBLIC_GRANTS, _SCOPES),
+    DefaultClient("codelab-internal", "CodeLab services", False, ("client_credentials",), _SCOPES),
+)
+DEMO_CLIENTS = (DefaultClient("test-client", "Integration tests", True, _PUBLIC_GRANTS, _SCOPES),)

@@ -1,0 +1,101 @@
+"""Refusals in two voices: `error`, `description` and `status` go to the client, `reason` to the log (RFC 6749 §5.2)."""
+
+from typing import Any, ClassVar
+
+
+class OAuthError(Exception):
+    """A refusal. Subclasses are the answers of the wire contract; `reason` says what was really wrong."""
+
+    error: ClassVar[str]
+    description: str
+    status: int = 400
+
+    def __init__(self, reason: str = "", *, headers: dict[str, str] | None = None, **fields: Any) -> None:
+        super().__init__(reason)
+        self.reason = reason or self.description
+        self.headers = headers or {}
+        self.fields = fields
+
+
+class InvalidRequest(OAuthError):
+    """The request itself is malformed. Its description tells the developer what to mend, so it never quotes a value."""
+
+    error = "invalid_request"
+    description = "The request is malformed."
+
+    def __init__(self, description: str, **kwargs: Any) -> None:
+        self.description = description
+        super().__init__(description, **kwargs)
+
+
+class BodyTooLarge(InvalidRequest):
+    status = 413
+
+
+class MethodNotAllowed(InvalidRequest):
+    status = 405
+
+
+class NotFound(InvalidRequest):
+    error = "not_found"
+    status = 404
+
+
+class InvalidClient(OAuthError):
+    error = "invalid_client"
+    description = "Client authentication failed."
+    status = 401
+
+
+class InvalidGrant(OAuthError):
+    """One answer for a wrong password and for a refresh token unknown, expired, revoked, reused or foreign. Its status is a setting."""
+
+    error = "invalid_grant"
+    description = "The user name or password is wrong, or the grant is invalid, expired, revoked or was issued to another client."
+
+
+class UnauthorizedClient(OAuthError):
+    error = "unauthorized_client"
+    description = "This client may not use this grant type."
+
+
+class UnsupportedGrantType(OAuthError):
+    error = "unsupported_grant_type"
+    description = "This server does not offer this grant type."
+
+
+class InvalidScope(OAuthError):
+    error = "invalid_scope"
+    description = "The scope is malformed, or more than this client may have."
+
+
+class MfaRequired(OAuthError):
+    error = "mfa_required"
+    description = "This account cannot sign in with a password alone; sign in through the browser."
+
+
+class TemporarilyUnavailable(OAuthError):
+    """Retry later; `retry_after` in seconds goes into the header."""
+
+    error = "temporarily_unavailable"
+    description = "The server cannot answer right now. Try again shortly."
+    status = 503
+
+    def __init__(self, reason: str, *, retry_after: int = 1) -> None:
+        super().__init__(reason, headers={"Retry-After": str(retry_after)})
+
+
+class InvalidToken(OAuthError):
+    """RFC 6750 §3.1."""
+
+    error = "invalid_token"
+    description = "The access token is malformed, expired, revoked or not for this server."
+    status = 401
+
+
+class InsufficientScope(OAuthError):
+    """RFC 6750 §3.1."""
+
+    error = "insufficient_scope"
+    description = "The access token does not have the scope that this needs."
+    status = 403

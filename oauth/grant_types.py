@@ -1,0 +1,170 @@
+"""One function per grant_type, and the table of them (RFC 6749 §4.3, §4.4, §6).
+
+A grant takes the form and the authenticated client and returns what the client gets. Whatever signs
+somebody in ends in `sessions.open`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from accounts import audit, authentication
+from oauth import access_tokens, clients, keys, scopes, sessions
+from oauth.access_tokens import Signer
+from oauth.errors import InvalidGrant, InvalidScope, MfaRequired
+from oauth.http import Form
+from oauth.models import CLIENT_CREDENTIALS, PASSWORD, REFRESH_TOKEN, Client
+
+
+@dataclass(frozen=True)
+class TokenRequest:
+    form: Form
+    client: Client
+    origin: sessions.Origin
+    idempotency_key: str
+    now: datetime
+
+
+@dataclass(frozen=True, repr=False)  # SECURITY: no repr: it holds tokens.
+class TokenResponse:
+    """RFC 6749 §5.1; `expires_in` in seconds."""
+
+    access_token: str
+    expires_in: int
+    scope: str
+    refresh_token: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        body: dict[str, Any] = {"access_token": self.access_token, "token_type": "Bearer", "expires_in": self.expires_in}
+        if self.refresh_token is not None:
+            body["refresh_token"] = self.refresh_token
+        return body | {"scope": self.scope}
+
+
+GrantType = Callable[[TokenRequest], TokenResponse]
+
+
+def password(request: TokenRequest) -> TokenResponse:
+    """Sign a user in by user name or e-mail and password (RFC 6749 §4.3). Raises InvalidGrant, InvalidScope, MfaRequired."""
+    signer = keys.ring.signer()
+    identifier, secret = request.form["username"], request.form["password"]
+    try:
+        authenticated = authentication.authenticate(identifier, password=secret)
+        user = authenticated.user
+        scope = _grantable_scope(request, withheld=scopes.NEVER_BY_PASSWORD)
+        # SECURITY: who can change the server needs more than a password, and this grant has nothing else to ask for.
+        if user.is_staff and not settings.DEVELOPMENT:
+            raise MfaRequired("staff account")
+        with transaction.atomic():
+            authentication.record_sign_in(user)
+            issued = sessions.open(
+                user,
+                role_names=authenticated.role_names,
+                client=request.client,
+                scope=scope,
+                amr="pwd",
+                origin=request.origin,
+                now=request.now,
+            )
+            _record_sign_in(request, "succeeded", actor_id=user.pk, target=issued.claims.sid)
+    except authentication.AuthenticationFailed as failure:
+        _record_sign_in(request, "failed", target=failure.user.pk if failure.user else "", detail={"reason": failure.reason})
+        raise InvalidGrant(failure.reason) from failure
+    return _respond(issued, request=request, signer=signer)
+
+
+def refresh_token(request: TokenRequest) -> TokenResponse:
+    """Spend a refresh token (RFC 6749 §6). Raises InvalidGrant, InvalidScope."""
+    signer = keys.ring.signer()  # In hand before the token is spent.
+    issued = sessions.refresh(
+        request.form["refresh_token"],
+        client=request.client,
+        scope=request.form.optional("scope"),
+        idempotency_key=request.idempotency_key,
+        origin=request.origin,
+    )
+    return _respond(issued, request=request, signer=signer)
+
+
+def client_credentials(request: TokenRequest) -> TokenResponse:
+    """A token of the client's own (RFC 6749 §4.4): no user, no session, no refresh token. Raises InvalidClient, InvalidScope."""
+    signer = keys.ring.signer()
+    scope = _grantable_scope(request, withheld=frozenset())
+    clients.ensure_active(request.client)
+    return _mint(request, signer=signer, subject=request.client.client_id, scope=scope, session=None, refresh_token=None)
+
+
+GRANT_TYPES: dict[str, GrantType] = {
+    PASSWORD: password,
+    REFRESH_TOKEN: refresh_token,
+    CLIENT_CREDENTIALS: client_credentials,
+}
+
+
+def offered() -> tuple[str, ...]:
+    """The grant types that are switched on, as the metadata lists them."""
+    return tuple(name for name in GRANT_TYPES if name != PASSWORD or settings.PASSWORD_GRANT)
+
+
+def _grantable_scope(request: TokenRequest, *, withheld: frozenset[str]) -> str:
+    """What was asked for, or the client's defaults when nothing was. Raises InvalidScope."""
+    try:
+        asked = scopes.parse(request.form.optional("scope") or request.client.default_scopes)
+    except scopes.Malformed:
+        raise InvalidScope("scope is malformed") from None
+    if not asked:
+        raise InvalidScope("no scope asked for, and the client has no default")
+    # SECURITY: the client's list bounds every token, whoever signs in through it.
+    if not asked <= request.client.allowed_scope_set - withheld:
+        raise InvalidScope("scope not allowed to this client and grant")
+    return scopes.format(asked)
+
+
+def _record_sign_in(request: TokenRequest, outcome: str, **fields: Any) -> None:
+    audit.record(
+        f"user:sign_in:{outcome}",
+        client_id=request.client.client_id,
+        address=request.origin.address,
+        user_agent=request.origin.user_agent,
+        **fields,
+    )
+
+
+def _respond(issued: sessions.Issued, *, request: TokenRequest, signer: Signer) -> TokenResponse:
+    may_refresh = request.client.allows_grant_type(REFRESH_TOKEN)
+    return _mint(
+        request,
+        signer=signer,
+        subject=str(issued.user_id),
+        scope=issued.scope,
+        session=issued.claims,
+        refresh_token=issued.refresh_token_value if may_refresh else None,
+    )
+
+
+def _mint(
+    request: TokenRequest,
+    *,
+    signer: Signer,
+    subject: str,
+    scope: str,
+    session: access_tokens.SessionClaims | None,
+    refresh_token: str | None,
+) -> TokenResponse:
+    lifetime = request.client.access_lifetime
+    value = access_tokens.mint(
+        signer=signer,
+        issuer=settings.JWT_ISSUER,
+        audience=request.client.token_audience,
+        subject=subject,
+        client_id=request.client.client_id,
+        scope=scope,
+        lifetime=lifetime,
+        now=request.now,
+        session=session,
+    )
+    return TokenResponse(value, int(lifetime.total_seconds()), scope, refresh_token)

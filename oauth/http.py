@@ -1,0 +1,163 @@
+"""The wire: parameters exactly once, refusals as JSON with an error_id, and nothing of it kept in a cache."""
+
+import logging
+import random
+import re
+import secrets
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from django.conf import settings
+from django.db import InterfaceError, InternalError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from oauth.errors import BodyTooLarge, InvalidGrant, InvalidRequest, MethodNotAllowed, OAuthError, TemporarilyUnavailable
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_FIELDS = 100
+FORM_TYPE = "application/x-www-form-urlencoded"
+NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+# The database is away, restarting, read-only or too slow: nothing that the client did.
+STORE_DOWN = (OperationalError, InterfaceError, InternalError)
+
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+logger = logging.getLogger("authserver.refusals")
+
+View = Callable[..., HttpResponse]
+
+
+class Form:
+    """The parameters of an x-www-form-urlencoded body, each at most once (RFC 6749 §3.2)."""
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        self._fields = fields
+
+    @classmethod
+    def parse(cls, request: HttpRequest) -> "Form":
+        """Raises InvalidRequest or BodyTooLarge."""
+        if request.META.get("QUERY_STRING"):
+            raise InvalidRequest("Parameters belong in the body; the query string is written to logs.")
+        _ensure_form_type(request.META.get("CONTENT_TYPE", ""))
+        return cls(_parse_fields(_read_body(request)))
+
+    def __getitem__(self, name: str) -> str:
+        """Raises InvalidRequest when the parameter is missing or empty."""
+        value = self._fields.get(name)
+        if not value:
+            raise InvalidRequest(f"The parameter {name} is missing or empty.")
+        return value
+
+    def optional(self, name: str) -> str:
+        """The empty string when the parameter is missing: an empty one counts as absent."""
+        return self._fields.get(name, "")
+
+
+def respond(body: dict[str, Any], *, status: int = 200, headers: dict[str, str] | None = None) -> JsonResponse:
+    return JsonResponse(body, status=status, headers=NO_STORE | (headers or {}), json_dumps_params={"separators": (",", ":")})
+
+
+def render(error: OAuthError) -> JsonResponse:
+    """The answer to a refusal; its true reason goes to the log, under the same `error_id`."""
+    error_id = secrets.token_hex(8)
+    status = settings.INVALID_GRANT_STATUS if isinstance(error, InvalidGrant) else error.status
+    logger.log(
+        logging.WARNING if status >= 500 else logging.INFO,
+        "refused",
+        extra={"error": error.error, "reason": error.reason, "status": status, "error_id": error_id},
+    )
+    body = {"error": error.error, "error_description": error.description, "error_id": error_id, **error.fields}
+    return respond(body, status=status, headers=error.headers)
+
+
+def store_down(error: Exception) -> TemporarilyUnavailable:
+    # Spread the retries: all clients see the same outage at the same time.
+    return TemporarilyUnavailable(f"store: {type(error).__name__}", retry_after=random.randint(1, 3))  # noqa: S311 - no secret
+
+
+def renders_oauth_errors(view: View) -> View:
+    """Whatever the view refuses becomes JSON; whatever else it raises is a bug and a 500."""
+
+    @wraps(view)
+    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except OAuthError as error:
+            return render(error)
+        except STORE_DOWN as error:
+            return render(store_down(error))
+
+    return wrapped
+
+
+def only(*methods: str) -> Callable[[View], View]:
+    """Refuse every other method. Stands below `renders_oauth_errors`, so that the 405 is JSON too."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if request.method not in methods:
+                allow = ", ".join(methods)
+                raise MethodNotAllowed(f"Use {allow}.", headers={"Allow": allow})
+            return view(request, *args, **kwargs)
+
+        return wrapped
+
+    return decorate
+
+
+def _ensure_form_type(content_type: str) -> None:
+    main, *parameters = (part.strip().lower() for part in content_type.split(";"))
+    charsets = {value.strip('" ') for name, _, value in (part.partition("=") for part in parameters) if name.strip() == "charset"}
+    if main != FORM_TYPE or not charsets <= {"utf-8", "utf8"}:
+        raise InvalidRequest(f"Content-Type must be {FORM_TYPE}, in UTF-8.")
+
+
+def _read_body(request: HttpRequest) -> bytes:
+    try:
+        length = int(request.META.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        raise InvalidRequest("Content-Length is not a number.") from None
+    if length > MAX_BODY_BYTES:
+        raise BodyTooLarge(f"The body has more than {MAX_BODY_BYTES} bytes.")
+    if request.META.get("HTTP_TRANSFER_ENCODING"):
+        # Django reads no body without a Content-Length; the server has undone the chunks.
+        body: bytes = request.META["wsgi.input"].read(MAX_BODY_BYTES + 1)
+    else:
+        body = request.read(length)
+    if len(body) > MAX_BODY_BYTES:
+        raise BodyTooLarge(f"The body has more than {MAX_BODY_BYTES} bytes.")
+    return body
+
+
+def _parse_fields(body: bytes) -> dict[str, str]:
+    pairs = body.split(b"&") if body else []
+    if len(pairs) > MAX_FIELDS:
+        raise InvalidRequest(f"The body has more than {MAX_FIELDS} parameters.")
+    fields: dict[str, str] = {}
+    for pair in pairs:
+        if not pair:
+            continue
+        name, _, value = pair.partition(b"=")
+        decoded_name, decoded = _decode(name), _decode(value)
+        if decoded_name in fields:
+            raise InvalidRequest("A parameter is repeated.")
+        fields[decoded_name] = decoded
+    return fields
+
+
+def _decode(part: bytes) -> str:
+    try:
+        text = part.decode()
+        value = unquote_to_bytes(text.replace("+", " ")).decode()
+    except UnicodeDecodeError:
+        raise InvalidRequest("A parameter is not UTF-8.") from None
+    if _BAD_ESCAPE.search(text):
+        raise InvalidRequest("A parameter holds a % that escapes nothing.")
+    # SECURITY: PostgreSQL refuses NUL, logs and terminals obey the others.
+    if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in value):
+        raise InvalidRequest("A parameter holds control characters.")
+    return value

@@ -1,0 +1,33 @@
+"""Give a client a new secret."""
+
+from argparse import ArgumentParser
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from oauth import clients
+from oauth.models import Client
+
+
+class Command(BaseCommand):
+    help = "Give a confidential client a new secret, printed once. The old one works on for a while, so that nothing breaks."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("client_id")
+        parser.add_argument(
+            "--keep-old-for",
+            type=int,
+            default=86400,
+            metavar="SECONDS",
+            help="how long the old secret works on; 0 stops it now (default: a day)",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        client = Client.objects.filter(client_id=options["client_id"]).first()
+        if client is None:
+            raise CommandError(f"There is no client {options['client_id']}.")
+        if client.is_public:
+            raise CommandError(f"{client.client_id} is a public client and has no secret.")
+        made = clients.rotate_secret(client, keep_old_for=timedelta(seconds=options["keep_old_for"]))
+        self.stdout.write(f"client_secret  {made.secret_value}   (shown once)")

@@ -1,0 +1,29 @@
+"""What this server offers, for clients that are given the issuer alone (RFC 8414)."""
+
+import hashlib
+import json
+from typing import Any
+
+from django.conf import settings
+
+from oauth import grant_types
+
+
+def document() -> dict[str, Any]:
+    """Exactly what is switched on. URLs come from the issuer, never from the request."""
+    issuer = settings.JWT_ISSUER
+    return {
+        "issuer": issuer,
+        "token_endpoint": f"{issuer}/oauth/token",
+        "jwks_uri": f"{issuer}/.well-known/jwks.json",
+        "grant_types_supported": list(grant_types.offered()),
+        "response_types_supported": [],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+        "scopes_supported": sorted(settings.SCOPES),
+    }
+
+
+def body() -> tuple[bytes, str]:
+    """The document as sent, and its ETag."""
+    content = json.dumps(document(), separators=(",", ":")).encode()
+    return content, f'"{hashlib.sha256(content).hexdigest()[:32]}"'

@@ -1,0 +1,202 @@
+"""What a client may do, the sessions opened through it, and the keys that sign."""
+
+import uuid
+from datetime import timedelta
+from typing import ClassVar
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import F
+from oauth2_provider.models import AbstractApplication
+
+from accounts.clock import Instant
+from oauth import scopes
+
+PASSWORD = "password"  # noqa: S105 - the name of a grant type
+REFRESH_TOKEN = "refresh_token"  # noqa: S105 - the name of a grant type
+CLIENT_CREDENTIALS = "client_credentials"
+AUTHORIZATION_CODE = "authorization_code"
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+GRANT_TYPE_CHOICES = (PASSWORD, REFRESH_TOKEN, CLIENT_CREDENTIALS, AUTHORIZATION_CODE, DEVICE_CODE)
+
+
+def _validate_scope(value: str) -> None:
+    try:
+        scopes.parse(value)
+    except scopes.Malformed:
+        raise ValidationError("Scopes are words parted by single spaces, without quotes and backslashes.") from None
+
+
+class Client(AbstractApplication):
+    """A piece of software that may ask for tokens (RFC 6749 §2). Its secrets are kept as digests, two of them live at once."""
+
+    # Of the toolkit's columns these say what others here say better: grant_types, the secret digests, our own keys.
+    client_secret = None
+    hash_client_secret = None
+    authorization_grant_type = None
+    algorithm = None
+    user = None
+
+    client_id = models.CharField(
+        "client_id",
+        max_length=255,
+        unique=True,
+        validators=[RegexValidator(r"^[\x21-\x7e]+$", "A client_id is of visible ASCII characters.")],
+    )
+    is_active = models.BooleanField("active", default=True, help_text="A disabled client gets no token, and its sessions do not refresh.")
+    grant_types = models.JSONField(default=list, help_text="Grant types this client may use.")
+    allowed_scopes = models.TextField(blank=True, validators=[_validate_scope], help_text="Scopes parted by spaces.")
+    default_scopes = models.TextField(blank=True, validators=[_validate_scope], help_text="Given when none is asked for.")
+    audience = models.CharField(max_length=255, blank=True, help_text="aud of its tokens; empty: the server's.")
+    access_token_lifetime = models.PositiveIntegerField(null=True, blank=True, help_text="Seconds; empty: the server's.")
+    refresh_token_lifetime = models.PositiveIntegerField(null=True, blank=True, help_text="Seconds; empty: the server's.")
+    refresh_overlap_seconds = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        help_text="How long after a refresh the token it replaced is still answered, with the same successor. "
+        "0 is strict; 10 suits an app that fires refreshes in parallel and sends no Idempotency-Key; empty: the server's.",
+    )
+    may_introspect = models.BooleanField(default=False, help_text="May ask whether tokens are active.")
+    secret_digest = models.BinaryField(null=True, editable=False)
+    secret_created_at = models.DateTimeField(null=True, editable=False)
+    previous_secret_digest = models.BinaryField(null=True, editable=False)
+    previous_secret_expires_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        ordering = ("name", "client_id")
+        verbose_name = "client"
+
+    def clean(self) -> None:
+        """Refuse what the wire contract excludes: an ambiguous client_id, grants and scopes that this client cannot have."""
+        errors: dict[str, str] = {}
+        if _is_uuid(self.client_id) or self.client_id in {settings.JWT_ISSUER, settings.JWT_AUDIENCE, self.audience}:
+            errors["client_id"] = "A client_id looks like no user's id and is neither the issuer nor an audience."
+        unknown = [grant for grant in self.grant_types if grant not in GRANT_TYPE_CHOICES]
+        if unknown:
+            errors["grant_types"] = f"Not a grant type: {', '.join(map(str, unknown))}."
+        elif CLIENT_CREDENTIALS in self.grant_types and self.is_public:
+            errors["grant_types"] = "client_credentials is for confidential clients (RFC 6749 §4.4)."
+        allowed, default = frozenset(self.allowed_scopes.split()), frozenset(self.default_scopes.split())
+        if default - allowed:
+            errors["default_scopes"] = f"Not among the allowed scopes: {scopes.format(default - allowed)}."
+        elif default & scopes.NEVER_DEFAULT:
+            errors["default_scopes"] = f"Only given when asked for: {scopes.format(default & scopes.NEVER_DEFAULT)}."
+        if errors:
+            raise ValidationError(errors)
+
+    @property
+    def is_public(self) -> bool:
+        return bool(self.client_type == self.CLIENT_PUBLIC)
+
+    def allows_grant_type(self, *grant_types: str) -> bool:
+        return any(grant_type in self.grant_types for grant_type in grant_types)
+
+    def is_usable(self, request: object) -> bool:
+        return self.is_active
+
+    @property
+    def allowed_scope_set(self) -> frozenset[str]:
+        return scopes.parse(self.allowed_scopes)
+
+    @property
+    def token_audience(self) -> str:
+        return self.audience or settings.JWT_AUDIENCE
+
+    @property
+    def access_lifetime(self) -> timedelta:
+        return _seconds_or(self.access_token_lifetime, settings.ACCESS_TOKEN_LIFETIME)
+
+    @property
+    def refresh_lifetime(self) -> timedelta:
+        return _seconds_or(self.refresh_token_lifetime, settings.REFRESH_TOKEN_LIFETIME)
+
+    @property
+    def refresh_overlap(self) -> timedelta:
+        return _seconds_or(self.refresh_overlap_seconds, timedelta(seconds=settings.REFRESH_OVERLAP_SECONDS))
+
+
+def _seconds_or(seconds: int | None, default: timedelta) -> timedelta:
+    return default if seconds is None else timedelta(seconds=seconds)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+class SessionQuerySet(models.QuerySet["Session"]):
+    def live(self) -> "SessionQuerySet":
+        """Sessions whose tokens are accepted right now. For reading: a write decides by own columns (sessions.py)."""
+        return self.filter(
+            revoked_at=None,
+            expires_at__gt=Instant(),
+            user__is_active=True,
+            user__session_epoch=F("user_epoch"),
+            client__is_active=True,
+        )
+
+
+class Session(models.Model):
+    """One sign-in of one user through one client, for ever one row. `id` is the claim `sid`.
+
+    `generation` is that of the refresh token that is live. No column that a refresh writes has an
+    index, so that PostgreSQL updates in place (HOT).
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, db_index=False, related_name="oauth_sessions")
+    user_epoch = models.PositiveIntegerField()
+    client = models.ForeignKey(Client, on_delete=models.CASCADE, db_index=False, related_name="sessions")
+    scope = models.TextField(help_text="what was granted")
+    generation = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField()
+    refreshed_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    ends_at = models.DateTimeField(null=True, help_text="no refresh moves expires_at past it")
+    retry_digest = models.BinaryField(null=True, editable=False)
+    revoked_at = models.DateTimeField(null=True)
+    revoked_reason = models.CharField(max_length=64, blank=True)
+    auth_time = models.DateTimeField()
+    amr = models.CharField(max_length=64, help_text="how the user signed in (RFC 8176), parted by spaces")
+    address = models.GenericIPAddressField(null=True, help_text="of the last use")
+    user_agent = models.CharField(max_length=200, blank=True)
+
+    objects: ClassVar[models.Manager["Session"]] = SessionQuerySet.as_manager()
+
+    class Meta:
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=("user", "created_at"), name="session_user_created"),
+            models.Index(fields=("client", "created_at"), name="session_client_created"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
+class SigningKey(models.Model):
+    """A key pair and its place in the schedule; what it may do at an instant follows from the columns (keys.py)."""
+
+    sequence = models.PositiveIntegerField(unique=True)
+    kid = models.CharField(max_length=255, unique=True)
+    thumbprint = models.CharField(max_length=43, help_text="RFC 7638; an imported key may have another kid")
+    algorithm = models.CharField(max_length=8)
+    public_jwk = models.JSONField()
+    private_key = models.TextField(blank=True, editable=False, help_text="encrypted; erased when retired")
+    created_at = models.DateTimeField()
+    published_at = models.DateTimeField()
+    signs_from = models.DateTimeField()
+    signs_until = models.DateTimeField(null=True)
+    removed_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+    revoked_reason = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ("sequence",)
+
+    def __str__(self) -> str:
+        return self.kid

@@ -1,0 +1,351 @@
+"""Open a session at sign-in, refresh it, revoke it (RFC 6749 §6, RFC 9700 §4.14).
+
+A refresh is one conditional UPDATE by primary key: the database decides which of several wins. Only
+when no row was updated, the session is looked at to tell why.
+"""
+
+import hmac
+import json
+import logging
+import secrets
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.db import connection
+
+from accounts import audit, clock, roles
+from accounts.addresses import network_of
+from accounts.models import User
+from accounts.reconnect import with_reconnect
+from oauth import refresh_tokens, scopes
+from oauth.access_tokens import SessionClaims
+from oauth.errors import InvalidGrant, InvalidScope
+from oauth.models import Client, Session
+from oauth.refresh_tokens import RefreshToken
+
+RETRY_WINDOW = timedelta(seconds=60)
+_TRIES = 3
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a request came from."""
+
+    address: str | None
+    user_agent: str
+
+
+@dataclass(frozen=True, repr=False)  # SECURITY: no repr: it holds a refresh token.
+class Issued:
+    """A session's state after it was opened or refreshed, for minting; `refresh_token_value` is for the client alone."""
+
+    user_id: uuid.UUID
+    scope: str
+    claims: SessionClaims
+    refresh_token_value: str
+
+
+@dataclass(frozen=True, repr=False)
+class _Attempt:
+    """One request that presents a refresh token."""
+
+    token: RefreshToken
+    client: Client
+    origin: Origin
+    retry_digest: bytes
+    has_key: bool
+
+
+@dataclass(frozen=True, repr=False)
+class _Seen:
+    """A session as it stood when it was looked at."""
+
+    user_id: uuid.UUID
+    client_pk: int
+    scope: str
+    generation: int
+    is_revoked: bool
+    is_live: bool
+    retry_digest: bytes | None
+    is_in_retry_window: bool
+    is_in_overlap: bool
+    address: str | None
+    auth_time: datetime
+    amr: str
+    roles: str | None
+
+
+def open(user: User, *, role_names: Sequence[str], client: Client, scope: str, amr: str, origin: Origin, now: datetime) -> Issued:
+    """A new session of this user through this client, in the caller's transaction."""
+    token = RefreshToken(secrets.token_bytes(refresh_tokens.HANDLE_BYTES), generation=0)
+    lifetime, cap = client.refresh_lifetime, settings.SESSION_MAX_AGE
+    session = Session.objects.create(
+        id=token.session_id,
+        user=user,
+        user_epoch=user.session_epoch,
+        client=client,
+        scope=scope,
+        created_at=clock.Instant(),
+        refreshed_at=clock.Instant(),
+        expires_at=clock.Instant(plus=min(lifetime, cap or lifetime)),
+        ends_at=None if cap is None else clock.Instant(plus=cap),
+        auth_time=now,
+        amr=amr,
+        address=origin.address,
+        user_agent=origin.user_agent,
+    )
+    claims = SessionClaims(sid=session.pk, roles=role_names, auth_time=now, amr=amr.split())
+    return Issued(user.pk, scope, claims, refresh_tokens.encode(token, keys=settings.TOKEN_KEYS))
+
+
+def refresh(value: str, *, client: Client, scope: str, idempotency_key: str, origin: Origin) -> Issued:
+    """Spend a refresh token for its successor.
+
+    `scope` is what was asked for, empty for all that was granted; `idempotency_key` is empty when the
+    client sent none. Reuse ends the session; a session that is behind the token (the database lost
+    writes) catches up. Raises InvalidGrant, InvalidScope.
+    """
+    try:
+        token = refresh_tokens.decode(value, keys=settings.TOKEN_KEYS)
+    except refresh_tokens.Malformed as error:
+        raise InvalidGrant(f"refresh token {error}") from None
+    if token.generation >= refresh_tokens.MAX_GENERATION:
+        raise InvalidGrant("refresh token is of the last generation")
+    attempt = _attempt(token, client=client, idempotency_key=idempotency_key, origin=origin)
+
+    if scope:
+        # Before anything is spent: a refused scope leaves the token as it was.
+        _ensure_within_grant(scope, attempt=attempt)
+    return _issue(_spend(attempt), token=token, client=client, asked=scope)
+
+
+def revoke(session_id: uuid.UUID, *, reason: str) -> bool:
+    """End a session, once: True when this call did it. A statement of its own, so that no rollback takes it back."""
+    ended = with_reconnect(
+        lambda: Session.objects.filter(pk=session_id, revoked_at=None).update(revoked_at=clock.Instant(), revoked_reason=reason)
+    )
+    return ended == 1
+
+
+def _attempt(token: RefreshToken, *, client: Client, idempotency_key: str, origin: Origin) -> _Attempt:
+    # Without a key a random name stands for this request: if its answer is lost between the database
+    # and us, the repetition inside this request recognises its own commit.
+    name = f"key {idempotency_key}" if idempotency_key else f"request {secrets.token_hex(16)}"
+    digest = refresh_tokens.retry_digest(token, client_id=client.client_id, attempt=name, keys=settings.TOKEN_KEYS)
+    return _Attempt(token, client, origin, digest, has_key=bool(idempotency_key))
+
+
+def _ensure_within_grant(scope: str, *, attempt: _Attempt) -> None:
+    """Raises InvalidScope for more than was granted and the client may have today; InvalidGrant for no such session."""
+    seen = _look(attempt)
+    if seen is None or seen.client_pk != attempt.client.pk:
+        return  # The UPDATE finds nothing either, and the refusal is told there.
+    try:
+        asked = scopes.parse(scope)
+    except scopes.Malformed:
+        raise InvalidScope("scope is malformed") from None
+    if not asked <= scopes.parse(seen.scope) & attempt.client.allowed_scope_set:
+        raise InvalidScope("scope asked for at refresh is beyond the grant")
+
+
+def _issue(session: _Seen, *, token: RefreshToken, client: Client, asked: str) -> Issued:
+    granted = scopes.parse(session.scope) & client.allowed_scope_set
+    return Issued(
+        user_id=session.user_id,
+        scope=scopes.format(scopes.parse(asked) if asked else granted),
+        claims=SessionClaims(
+            sid=token.session_id, roles=roles.parse_names(session.roles), auth_time=session.auth_time, amr=session.amr.split()
+        ),
+        refresh_token_value=refresh_tokens.encode(token.successor(), keys=settings.TOKEN_KEYS),
+    )
+
+
+def _spend(attempt: _Attempt) -> _Seen:
+    """Advance the session past the token's generation, or find a mercy that gives the successor again. Raises InvalidGrant."""
+    expected = attempt.token.generation
+    for _ in range(_TRIES):
+        advanced = _advance(attempt, expected=expected)
+        if advanced is not None:
+            if expected < attempt.token.generation:
+                _report_catch_up(attempt, advanced, gap=attempt.token.generation - expected)
+            return advanced
+        seen = _look(attempt)
+        if seen is None:
+            raise InvalidGrant("session unknown")
+        _ensure_not_refused(attempt, seen)
+        if seen.generation > attempt.token.generation:
+            return seen
+        expected = seen.generation
+    raise InvalidGrant("session kept changing")
+
+
+def _ensure_not_refused(attempt: _Attempt, seen: _Seen) -> None:
+    """Raise InvalidGrant unless a mercy applies, or the session stands behind the token and may catch up with it."""
+    if seen.client_pk != attempt.client.pk:
+        # SECURITY: no one but its own client may end a session, or a stolen token would be a weapon.
+        _record("session:refresh_token:presented_by_another_client", attempt, seen)
+        raise InvalidGrant("refresh token of another client")
+    if seen.is_revoked:
+        raise InvalidGrant("session revoked")
+    ahead = attempt.token.generation - seen.generation
+    mercy = _mercy(attempt, seen) if ahead == -1 else None
+    if ahead < 0 and mercy is None:
+        # SECURITY: at any age. The alarm follows the statement that ends the session; nothing takes either back.
+        if revoke(attempt.token.session_id, reason="refresh_token_reused"):
+            _record("session:refresh_token:reused", attempt, seen)
+        raise InvalidGrant("refresh token reused")
+    if not seen.is_live:
+        raise InvalidGrant("session expired, or its user or client disabled")
+    if mercy is not None:
+        _record(mercy, attempt, seen)
+    # SECURITY: bounded, so that a stolen key cannot name a generation far ahead.
+    elif ahead > settings.REFRESH_CATCH_UP_GENERATIONS:
+        raise InvalidGrant(f"refresh token is {ahead} generations ahead of the session")
+
+
+def _mercy(attempt: _Attempt, seen: _Seen) -> str | None:
+    """The audit event of the mercy that an honest client has a claim to, for the live session's immediate predecessor."""
+    if seen.is_in_retry_window and seen.retry_digest is not None and hmac.compare_digest(seen.retry_digest, attempt.retry_digest):
+        return "session:refresh:retried"
+    # SECURITY: a copy of the token that turns up in another network is no parallel request of the same app.
+    if seen.is_in_overlap and network_of(seen.address) == network_of(attempt.origin.address):
+        return "session:refresh:overlapped"
+    return None
+
+
+def _report_catch_up(attempt: _Attempt, advanced: _Seen, *, gap: int) -> None:
+    """The tag proves that we issued this generation, so the database had lost writes (a failover)."""
+    logger.error(
+        "a session was behind its refresh token: the database has lost writes", extra={"sid": str(attempt.token.session_id), "gap": gap}
+    )
+    _record("session:refresh:caught_up", attempt, advanced, gap=gap)
+
+
+def _record(event: str, attempt: _Attempt, seen: _Seen, **detail: Any) -> None:
+    audit.record(
+        event,
+        actor_id=seen.user_id,
+        target=attempt.token.session_id,
+        client_id=attempt.client.client_id,
+        address=attempt.origin.address,
+        user_agent=attempt.origin.user_agent,
+        detail={"generation": attempt.token.generation, "with_key": attempt.has_key, **detail},
+    )
+
+
+# --- The two statements ------------------------------------------------------------------------
+# Raw SQL: the ORM would cost more than the statement, and turns a related filter into a subquery.
+
+_USER_IS_LIVE = (
+    "EXISTS (SELECT 1 FROM accounts_user WHERE accounts_user.id = oauth_session.user_id"
+    " AND accounts_user.is_active AND accounts_user.session_epoch = oauth_session.user_epoch)"
+)
+_CLIENT_IS_LIVE = "EXISTS (SELECT 1 FROM oauth_client WHERE oauth_client.id = oauth_session.client_id AND oauth_client.is_active)"
+
+
+@cache
+def _columns(vendor: str) -> str:
+    role_names = roles.names_sql(user_column="oauth_session.user_id")
+    return f"user_id, client_id, scope, generation, retry_digest, address, auth_time, amr, {role_names}"
+
+
+@cache
+def _advance_sql(vendor: str) -> str:
+    now, expiry = clock.instant_sql("now"), clock.instant_sql("expiry")
+    # SECURITY: own columns in the outer WHERE, the others inside EXISTS: PostgreSQL checks them
+    # again after it has waited for the row; a related filter it would not.
+    return f"""
+        UPDATE oauth_session
+        SET generation = %(next)s, refreshed_at = {now}, retry_digest = %(retry_digest)s,
+            expires_at = CASE WHEN ends_at < {expiry} THEN ends_at ELSE {expiry} END,
+            address = %(address)s, user_agent = %(user_agent)s
+        WHERE id = %(id)s AND generation = %(expected)s AND client_id = %(client)s
+          AND revoked_at IS NULL AND expires_at > {now}
+          AND {_USER_IS_LIVE} AND {_CLIENT_IS_LIVE}
+        RETURNING {_columns(vendor)}"""  # noqa: S608 - composed of constants
+
+
+@cache
+def _look_sql(vendor: str) -> str:
+    now, retry_since, overlap_since = (clock.instant_sql(name) for name in ("now", "retry_since", "overlap_since"))
+    return f"""
+        SELECT {_columns(vendor)}, revoked_at IS NOT NULL,
+               revoked_at IS NULL AND expires_at > {now} AND {_USER_IS_LIVE} AND {_CLIENT_IS_LIVE},
+               refreshed_at > {retry_since}, refreshed_at > {overlap_since}
+        FROM oauth_session WHERE id = %(id)s"""  # noqa: S608 - composed of constants
+
+
+def _advance(attempt: _Attempt, *, expected: int) -> _Seen | None:
+    """Move the session from generation `expected` to the one after the token's; None when it does not stand there, or is dead."""
+    parameters = {
+        "id": _uuid_parameter(attempt.token.session_id),
+        "client": attempt.client.pk,
+        "expected": expected,
+        "next": attempt.token.generation + 1,
+        "now": clock.instant_parameter(),
+        "expiry": clock.instant_parameter(plus=attempt.client.refresh_lifetime),
+        "retry_digest": attempt.retry_digest,
+        "address": attempt.origin.address,
+        "user_agent": attempt.origin.user_agent,
+    }
+    row = _fetch_one(_advance_sql(connection.vendor), parameters)
+    return None if row is None else _seen((*row, False, True, True, True))
+
+
+def _look(attempt: _Attempt) -> _Seen | None:
+    parameters = {
+        "id": _uuid_parameter(attempt.token.session_id),
+        "now": clock.instant_parameter(),
+        "retry_since": clock.instant_parameter(plus=-RETRY_WINDOW),
+        "overlap_since": clock.instant_parameter(plus=-attempt.client.refresh_overlap),
+    }
+    row = _fetch_one(_look_sql(connection.vendor), parameters)
+    return None if row is None else _seen(row)
+
+
+def _fetch_one(sql: str, parameters: dict[str, Any]) -> tuple[Any, ...] | None:
+    def run() -> tuple[Any, ...] | None:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+            row: tuple[Any, ...] | None = cursor.fetchone()
+            return row
+
+    return with_reconnect(run)
+
+
+def _seen(row: Sequence[Any]) -> _Seen:
+    user_id, client_pk, scope, generation, digest, address, auth_time, amr, role_names, revoked, live, retry, overlap = row
+    return _Seen(
+        user_id=user_id if isinstance(user_id, uuid.UUID) else uuid.UUID(user_id),
+        client_pk=client_pk,
+        scope=scope,
+        generation=generation,
+        is_revoked=bool(revoked),
+        is_live=bool(live),
+        retry_digest=None if digest is None else bytes(digest),
+        is_in_retry_window=bool(retry),
+        is_in_overlap=bool(overlap),
+        address=None if address is None else str(address),
+        auth_time=_instant(auth_time),
+        amr=amr,
+        roles=role_names if role_names is None or isinstance(role_names, str) else json.dumps(role_names),
+    )
+
+
+def _uuid_parameter(value: uuid.UUID) -> Any:
+    return value if connection.features.has_native_uuid_field else value.hex
+
+
+def _instant(value: datetime | str) -> datetime:
+    """SQLite gives naive text, or a naive datetime where the column's type is known to the driver."""
+    parsed = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)

@@ -1,0 +1,219 @@
+"""The cast (alice, bob, mallory), the clients (editor, robot), and makers of what tests need."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from django.conf import settings as django_settings
+from django.db import connection
+from django.http import HttpResponse
+from django.test import Client as Browser
+from django.test.utils import CaptureQueriesContext
+
+from accounts import clock
+from accounts.models import Role, User
+from oauth import clients, keys
+from oauth.models import Client, Session
+
+PASSWORD = "correct horse battery"
+PUBLIC_GRANTS = ("password", "refresh_token")
+
+
+@pytest.fixture(autouse=True)
+def _fast_hashes(request: pytest.FixtureRequest, settings: Any) -> None:
+    """MD5 wherever the hash itself is not what is tested (marked by the module's name)."""
+    if "hash" not in request.node.nodeid:
+        settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
+
+
+@pytest.fixture(autouse=True)
+def _fresh_process() -> Iterator[None]:
+    """Each test starts like a new process: nothing cached, no clock moved."""
+    clients.cache.forget()
+    keys.ring.forget()
+    yield
+    clock.offset = clock.NONE
+
+
+@pytest.fixture(scope="session")
+def _key_pair() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@pytest.fixture
+def signing_key(db: None, monkeypatch: pytest.MonkeyPatch, _key_pair: rsa.RSAPrivateKey) -> Any:
+    """The server's first key; the pair is made once for all tests."""
+    monkeypatch.setattr(keys.rsa, "generate_private_key", lambda **_: _key_pair)
+    return keys.ensure_first(now=clock.now())
+
+
+@pytest.fixture
+def make_user(db: None) -> Callable[..., User]:
+    def make(username: str, *, roles: tuple[str, ...] = (), **fields: Any) -> User:
+        user = User.objects.create_user(
+            username, fields.pop("email", f"{username}@example.com"), fields.pop("password", PASSWORD), **fields
+        )
+        user.roles.set([Role.objects.get_or_create(name=name)[0] for name in roles])
+        return user
+
+    return make
+
+
+@pytest.fixture
+def alice(make_user: Callable[..., User]) -> User:
+    """Writes code in the editor and has two roles."""
+    return make_user("alice", roles=("reviewer", "author"))
+
+
+@pytest.fixture
+def bob(make_user: Callable[..., User]) -> User:
+    """Another user of the same editor."""
+    return make_user("bob")
+
+
+@pytest.fixture
+def make_client(db: None) -> Callable[..., clients.Registration]:
+    def make(client_id: str, **fields: Any) -> clients.Registration:
+        return clients.register(
+            client_id,
+            **{
+                "name": client_id.title(),
+                "is_public": True,
+                "grant_types": PUBLIC_GRANTS,
+                "allowed_scopes": "api:read api:write",
+                "default_scopes": "api:read api:write",
+            }
+            | fields,
+        )
+
+    return make
+
+
+@pytest.fixture
+def editor(make_client: Callable[..., clients.Registration]) -> Client:
+    """A public app in its users' hands."""
+    return make_client("editor").client
+
+
+@pytest.fixture
+def robot(make_client: Callable[..., clients.Registration]) -> clients.Registration:
+    """A confidential service with tokens of its own."""
+    return make_client("robot", is_public=False, grant_types=("client_credentials",))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer of the server, and its JSON."""
+
+    response: HttpResponse
+    body: dict[str, Any]
+
+    @property
+    def status(self) -> int:
+        return self.response.status_code
+
+    @property
+    def error(self) -> str | None:
+        return self.body.get("error")
+
+
+@pytest.fixture
+def post(signing_key: Any) -> Callable[..., Answer]:
+    """POST a form to the token endpoint; headers as keyword arguments in WSGI's spelling."""
+    browser = Browser(raise_request_exception=False)
+
+    def send(
+        form: dict[str, str] | bytes, *, path: str = "/oauth/token", content_type: str = "application/x-www-form-urlencoded", **headers: str
+    ) -> Answer:
+        body = form if isinstance(form, bytes) else urlencode(form).encode()
+        response = browser.generic("POST", path, body, content_type=content_type, **headers)
+        return Answer(response, json.loads(response.content))
+
+    return send
+
+
+@pytest.fixture
+def sign_in(post: Callable[..., Answer], alice: User, editor: Client) -> Callable[..., Answer]:
+    def send(username: str = "alice", password: str = PASSWORD, **extra: str) -> Answer:
+        form = {"grant_type": "password", "username": username, "password": password, "client_id": "editor"}
+        headers = {name: extra.pop(name) for name in [*extra] if name.isupper()}
+        return post(form | extra, **headers)
+
+    return send
+
+
+@pytest.fixture
+def refresh(post: Callable[..., Answer]) -> Callable[..., Answer]:
+    def send(refresh_token: str, *, client_id: str = "editor", key: str = "", **extra: str) -> Answer:
+        headers = {name: extra.pop(name) for name in [*extra] if name.isupper()}
+        if key:
+            headers["HTTP_IDEMPOTENCY_KEY"] = key
+        return post({"grant_type": "refresh_token", "refresh_token": refresh_token, "client_id": client_id} | extra, **headers)
+
+    return send
+
+
+@pytest.fixture
+def signed_in(sign_in: Callable[..., Answer]) -> Answer:
+    """Alice, signed in to the editor."""
+    answer = sign_in()
+    assert answer.status == 200, answer.body
+    return answer
+
+
+@pytest.fixture
+def later() -> Callable[..., None]:
+    """Move the clock, of the process and of the statements, for the rest of the test."""
+
+    def move(**duration: float) -> None:
+        clock.offset += timedelta(**duration)
+
+    return move
+
+
+@pytest.fixture
+def claims_of(signing_key: Any) -> Callable[[Answer], dict[str, Any]]:
+    """The claims of an answer's access token, its signature verified and its times not."""
+
+    def decode(answer: Answer) -> dict[str, Any]:
+        public_key = keys.ring.view().public_keys[signing_key.kid]
+        return jwt.decode(
+            answer.body["access_token"],
+            public_key,
+            algorithms=["RS256"],
+            audience=django_settings.JWT_AUDIENCE,
+            options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
+        )
+
+    return decode
+
+
+@pytest.fixture
+def session_of(claims_of: Callable[[Answer], dict[str, Any]]) -> Callable[[Answer], Session]:
+    def find(answer: Answer) -> Session:
+        return Session.objects.get(pk=claims_of(answer)["sid"])
+
+    return find
+
+
+@pytest.fixture
+def count_statements() -> Callable[[], CaptureQueriesContext]:
+    """A context whose `len` is the statements sent to the database, transaction control left out."""
+    return lambda: StatementsOnly(connection)
+
+
+class StatementsOnly(CaptureQueriesContext):
+    def __len__(self) -> int:
+        control = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
+        return sum(not query["sql"].upper().startswith(control) for query in self.captured_queries)
+
+
+def public_pem(private_key: rsa.RSAPrivateKey) -> bytes:
+    return private_key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
