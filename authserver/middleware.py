@@ -25,6 +25,7 @@ class Gate:
         response = self._refusal(request) or self.get_response(request)
         response["Content-Security-Policy"] = settings.CONTENT_SECURITY_POLICY
         response["X-Frame-Options"] = "DENY"
+        response.setdefault("Cache-Control", "no-store")
         if not response.streaming and not response.has_header("Content-Length"):
             response["Content-Length"] = str(len(response.content))
         return response

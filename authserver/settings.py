@@ -104,7 +104,7 @@ match _database["ENGINE"]:
             # Writers queue at BEGIN; a deferred transaction that turns into a writer fails at once instead.
             "transaction_mode": "IMMEDIATE",
             "timeout": 5,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+            "init_command": "PRAGMA journal_mode=WAL;",
         }
     case "django.db.backends.postgresql":
         if SERVING:

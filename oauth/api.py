@@ -21,7 +21,7 @@ class SessionSerializer(serializers.ModelSerializer[Session]):
         fields = ("id", "client", "client_name", "created_at", "last_used_at", "address", "user_agent", "current")
 
     def get_current(self, session: Session) -> bool:
-        return bool(str(session.pk) == claims_of(self.context["request"])["sid"])
+        return bool(claims_of(self.context["request"])["sid"] == str(session.pk))
 
 
 class NewestFirst(CursorPagination):

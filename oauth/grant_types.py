@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts import audit, authentication
+from accounts.models import User
 from oauth import access_tokens, clients, keys, scopes, sessions
 from oauth.access_tokens import Signer
 from oauth.errors import InvalidGrant, InvalidScope, MfaRequired
@@ -54,15 +55,12 @@ def password(request: TokenRequest) -> TokenResponse:
     identifier, secret = request.form["username"], request.form["password"]
     try:
         authenticated = authentication.authenticate(identifier, password=secret)
-        user = authenticated.user
         scope = _grantable_scope(request, withheld=scopes.NEVER_BY_PASSWORD)
-        # SECURITY: who can change the server needs more than a password, and this grant has nothing else to ask for.
-        if user.is_staff and not settings.DEVELOPMENT:
-            raise MfaRequired("staff account")
+        _ensure_password_suffices(authenticated.user)
         with transaction.atomic():
-            authentication.record_sign_in(user)
+            authentication.record_sign_in(authenticated.user)
             issued = sessions.open(
-                user,
+                authenticated.user,
                 role_names=authenticated.role_names,
                 client=request.client,
                 scope=scope,
@@ -70,10 +68,13 @@ def password(request: TokenRequest) -> TokenResponse:
                 origin=request.origin,
                 now=request.now,
             )
-            _record_sign_in(request, "succeeded", actor_id=user.pk, target=issued.claims.sid)
+            _record_sign_in(request, "succeeded", actor_id=authenticated.user.pk, target=issued.claims.sid)
     except authentication.AuthenticationFailed as failure:
         _record_sign_in(request, "failed", target=failure.user.pk if failure.user else "", detail={"reason": failure.reason})
         raise InvalidGrant(failure.reason) from failure
+    except MfaRequired as refusal:
+        _record_sign_in(request, "failed", target=authenticated.user.pk, detail={"reason": refusal.reason})
+        raise
     return _respond(issued, request=request, signer=signer)
 
 
@@ -122,6 +123,12 @@ def _grantable_scope(request: TokenRequest, *, withheld: frozenset[str]) -> str:
     if not asked <= request.client.allowed_scope_set - withheld:
         raise InvalidScope("scope not allowed to this client and grant")
     return scopes.format(asked)
+
+
+def _ensure_password_suffices(user: User) -> None:
+    # SECURITY: who can change the server needs more than a password, and this grant has nothing else to ask for.
+    if user.is_staff and not settings.DEVELOPMENT:
+        raise MfaRequired("staff account")
 
 
 def _record_sign_in(request: TokenRequest, outcome: str, **fields: Any) -> None:

@@ -123,11 +123,12 @@ def _read_body(request: HttpRequest) -> bytes:
         raise InvalidRequest("Content-Length is not a number.") from None
     if length > MAX_BODY_BYTES:
         raise BodyTooLarge(f"The body has more than {MAX_BODY_BYTES} bytes.")
-    if request.META.get("HTTP_TRANSFER_ENCODING"):
-        # Django reads no body without a Content-Length; the server has undone the chunks.
-        body: bytes = request.META["wsgi.input"].read(MAX_BODY_BYTES + 1)
-    else:
-        body = request.read(length)
+    try:
+        # Django reads no body without a Content-Length; of a chunked one the server has undone the chunks.
+        is_chunked = bool(request.META.get("HTTP_TRANSFER_ENCODING"))
+        body: bytes = request.META["wsgi.input"].read(MAX_BODY_BYTES + 1) if is_chunked else request.read(length)
+    except OSError:
+        raise InvalidRequest("The body ended early, or its chunks are malformed.") from None
     if len(body) > MAX_BODY_BYTES:
         raise BodyTooLarge(f"The body has more than {MAX_BODY_BYTES} bytes.")
     return body

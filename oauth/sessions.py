@@ -123,8 +123,7 @@ def refresh(value: str, *, client: Client, scope: str, idempotency_key: str, ori
     attempt = _attempt(token, client=client, idempotency_key=idempotency_key, origin=origin)
 
     if scope:
-        # Before anything is spent: a refused scope leaves the token as it was.
-        _ensure_within_grant(scope, attempt=attempt)
+        _ensure_unspent_within_grant(attempt, asked=scope)
     return _issue(_spend(attempt), token=token, client=client, asked=scope)
 
 
@@ -144,24 +143,35 @@ def _attempt(token: RefreshToken, *, client: Client, idempotency_key: str, origi
     return _Attempt(token, client, origin, digest, has_key=bool(idempotency_key))
 
 
-def _ensure_within_grant(scope: str, *, attempt: _Attempt) -> None:
-    """Raises InvalidScope for more than was granted and the client may have today; InvalidGrant for no such session."""
+def _ensure_unspent_within_grant(attempt: _Attempt, *, asked: str) -> None:
+    """Raise InvalidScope before anything is spent, so that the refusal leaves the token as it was.
+
+    Not for a token that was spent already: what is to be said of it, `_spend` says.
+    """
     seen = _look(attempt)
-    if seen is None or seen.client_pk != attempt.client.pk:
-        return  # The UPDATE finds nothing either, and the refusal is told there.
+    if seen is not None and seen.client_pk == attempt.client.pk and seen.generation <= attempt.token.generation:
+        _scope_for(seen, client=attempt.client, asked=asked)
+
+
+def _scope_for(session: _Seen, *, client: Client, asked: str) -> str:
+    """The scope of the access token: what is asked for, within what was granted and the client may have today. Raises InvalidScope."""
+    grant = scopes.parse(session.scope) & client.allowed_scope_set
+    if not asked:
+        return scopes.format(grant)
     try:
-        asked = scopes.parse(scope)
+        wanted = scopes.parse(asked)
     except scopes.Malformed:
         raise InvalidScope("scope is malformed") from None
-    if not asked <= scopes.parse(seen.scope) & attempt.client.allowed_scope_set:
+    # SECURITY: a refresh never widens what the user granted.
+    if not wanted <= grant:
         raise InvalidScope("scope asked for at refresh is beyond the grant")
+    return scopes.format(wanted)
 
 
 def _issue(session: _Seen, *, token: RefreshToken, client: Client, asked: str) -> Issued:
-    granted = scopes.parse(session.scope) & client.allowed_scope_set
     return Issued(
         user_id=session.user_id,
-        scope=scopes.format(scopes.parse(asked) if asked else granted),
+        scope=_scope_for(session, client=client, asked=asked),
         claims=SessionClaims(
             sid=token.session_id, roles=roles.parse_names(session.roles), auth_time=session.auth_time, amr=session.amr.split()
         ),
