@@ -53,7 +53,7 @@ class KeySet:
     def at(cls, now: datetime, *, rows: Iterable[SigningKey]) -> "KeySet":
         published = [row for row in rows if is_published(row, now=now)]
         signing = [row for row in published if is_signing(row, now=now)]
-        body = json.dumps({"keys": [row.public_jwk for row in published]}, separators=(",", ":")).encode()
+        body = json.dumps({"keys": [_ordered(row.public_jwk) for row in published]}, separators=(",", ":")).encode()
         return cls(
             signer=_signer(signing[-1].kid, signing[-1].algorithm, signing[-1].private_key) if signing else None,
             public_keys={row.kid: _public_key(row.public_jwk["n"], row.public_jwk["e"]) for row in published},
@@ -166,6 +166,11 @@ def public_jwk(public_key: rsa.RSAPublicKey) -> dict[str, str]:
     canonical = json.dumps(required, sort_keys=True, separators=(",", ":")).encode()
     thumbprint = base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).decode().rstrip("=")
     return {"kty": "RSA", "use": "sig", "alg": ALGORITHM, "kid": thumbprint, "n": required["n"], "e": required["e"]}
+
+
+def _ordered(jwk: Mapping[str, str]) -> dict[str, str]:
+    """Public members alone, in one order: PostgreSQL's jsonb keeps none, and the set's bytes are to be stable."""
+    return {name: jwk[name] for name in ("kty", "use", "alg", "kid", "n", "e")}
 
 
 @cache

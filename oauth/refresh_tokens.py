@@ -79,11 +79,11 @@ def session_id(handle: bytes) -> uuid.UUID:
     return uuid.UUID(bytes=bytes(digest))
 
 
-def retry_digest(token: RefreshToken, *, client_id: str, attempt: str, keys: Sequence[str]) -> bytes:
-    """What is stored of the attempt that spent `token`, so that its repetition is known (and nothing else is)."""
+def retry_digests(token: RefreshToken, *, client_id: str, attempt: str, keys: Sequence[str]) -> tuple[bytes, ...]:
+    """What is stored of the attempt that spent `token`, so that its repetition is known: one digest per key, the first is for storing."""
     parts = (attempt.encode(), token.handle, token.generation.to_bytes(4, "big"), client_id.encode())
     message = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-    return hmac.digest(_derive(keys[0], b"retry"), message, "sha256")
+    return tuple(hmac.digest(_derive(key, b"retry"), message, "sha256") for key in keys)
 
 
 def _body(token: RefreshToken) -> bytes:

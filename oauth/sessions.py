@@ -61,7 +61,7 @@ class _Attempt:
     token: RefreshToken
     client: Client
     origin: Origin
-    retry_digest: bytes
+    retry_digests: tuple[bytes, ...]
     has_key: bool
 
 
@@ -139,8 +139,8 @@ def _attempt(token: RefreshToken, *, client: Client, idempotency_key: str, origi
     # Without a key a random name stands for this request: if its answer is lost between the database
     # and us, the repetition inside this request recognises its own commit.
     name = f"key {idempotency_key}" if idempotency_key else f"request {secrets.token_hex(16)}"
-    digest = refresh_tokens.retry_digest(token, client_id=client.client_id, attempt=name, keys=settings.TOKEN_KEYS)
-    return _Attempt(token, client, origin, digest, has_key=bool(idempotency_key))
+    digests = refresh_tokens.retry_digests(token, client_id=client.client_id, attempt=name, keys=settings.TOKEN_KEYS)
+    return _Attempt(token, client, origin, digests, has_key=bool(idempotency_key))
 
 
 def _ensure_unspent_within_grant(attempt: _Attempt, *, asked: str) -> None:
@@ -224,7 +224,7 @@ def _ensure_not_refused(attempt: _Attempt, seen: _Seen) -> None:
 
 def _mercy(attempt: _Attempt, seen: _Seen) -> str | None:
     """The audit event of the mercy that an honest client has a claim to, for the live session's immediate predecessor."""
-    if seen.is_in_retry_window and seen.retry_digest is not None and hmac.compare_digest(seen.retry_digest, attempt.retry_digest):
+    if seen.is_in_retry_window and any(hmac.compare_digest(seen.retry_digest or b"", digest) for digest in attempt.retry_digests):
         return "session:refresh:retried"
     # SECURITY: a copy of the token that turns up in another network is no parallel request of the same app.
     if seen.is_in_overlap and network_of(seen.address) == network_of(attempt.origin.address):
@@ -303,7 +303,7 @@ def _advance(attempt: _Attempt, *, expected: int) -> _Seen | None:
         "next": attempt.token.generation + 1,
         "now": clock.instant_parameter(),
         "expiry": clock.instant_parameter(plus=attempt.client.refresh_lifetime),
-        "retry_digest": attempt.retry_digest,
+        "retry_digest": attempt.retry_digests[0],
         "address": attempt.origin.address,
         "user_agent": attempt.origin.user_agent,
     }
