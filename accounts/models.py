@@ -132,6 +132,30 @@ class User(AbstractBaseUser, PermissionsMixin):
         return salted_hmac("accounts.User.session", f"{self.password}:{self.session_epoch}", secret=secret, algorithm="sha256").hexdigest()
 
 
+class Refusal(models.Model):
+    """Why a request was refused, for staff who are given its `error_id`. Kept for two weeks; holds nothing that was typed."""
+
+    error_id = models.CharField(max_length=16, primary_key=True)
+    at = models.DateTimeField(db_index=True)
+    status = models.PositiveSmallIntegerField()
+    error = models.CharField(max_length=64)
+    reason = models.CharField(max_length=200, help_text="the true one")
+    client_id = models.CharField(max_length=255, blank=True, help_text="of a registered client")
+    user_id = models.UUIDField(null=True)
+    address = models.GenericIPAddressField(null=True)
+    user_agent = models.CharField(max_length=200, blank=True)
+    shape = models.JSONField(default=dict, help_text="which parameters were sent and how, without their values")
+    skipped_before = models.PositiveIntegerField(
+        default=0, help_text="refusals of this process since the last row that were too many to store"
+    )
+
+    class Meta:
+        ordering = ("-at",)
+
+    def __str__(self) -> str:
+        return f"{self.error_id} {self.error}: {self.reason}"
+
+
 class AuditEvent(models.Model):
     """Something that happened, written by `audit.record` alone. It holds ids as values, so that it outlives what it tells of."""
 

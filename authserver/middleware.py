@@ -26,6 +26,9 @@ class Gate:
         response["Content-Security-Policy"] = settings.CONTENT_SECURITY_POLICY
         response["X-Frame-Options"] = "DENY"
         response.setdefault("Cache-Control", "no-store")
+        # A browser sends `Origin: null` with the forms of a no-referrer page, and Django refuses them as forged.
+        is_page = response.get("Content-Type", "").startswith("text/html")
+        response["Referrer-Policy"] = "same-origin" if is_page else "no-referrer"
         if not response.streaming and not response.has_header("Content-Length"):
             response["Content-Length"] = str(len(response.content))
         return response

@@ -237,6 +237,7 @@ STORAGES = {
 
 # --- Cookies and headers of the pages for people -----------------------------------------------
 _cookie_prefix = "__Host-" if REQUIRE_HTTPS else ""
+SESSION_ENGINE = "accounts.browser_sessions"
 SESSION_COOKIE_NAME = f"{_cookie_prefix}authserver-session"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = REQUIRE_HTTPS
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
@@ -244,7 +245,7 @@ SESSION_COOKIE_AGE = 12 * 3600
 CSRF_COOKIE_NAME = f"{_cookie_prefix}authserver-csrf"
 CSRF_COOKIE_HTTPONLY = True
 SECURE_CONTENT_TYPE_NOSNIFF = True
-SECURE_REFERRER_POLICY = "no-referrer"
+SECURE_REFERRER_POLICY = None  # authserver.middleware.Gate sets it, by the kind of answer
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SECURE_HSTS_SECONDS = 63072000 if REQUIRE_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = False
@@ -257,6 +258,7 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W002",  # X-Frame-Options comes from authserver.middleware.Gate.
     "security.W005",  # Subdomains belong to others than this server; its operator decides at the proxy.
     "security.W008",  # Gate refuses plain HTTP: a redirect would let a client go on sending passwords in clear.
+    "security.W022",  # Referrer-Policy comes from authserver.middleware.Gate.
     "security.W021",  # HSTS preload is for the owner of the domain to ask.
     "oauth2_provider.W002",  # The password grant is this server's own and can be switched off (PASSWORD_GRANT).
 ]

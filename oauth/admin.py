@@ -21,6 +21,7 @@ for _model in (
 
 @admin.register(Client)
 class ClientAdmin(admin.ModelAdmin[Client]):
+    view_on_site = False
     list_display = ("name", "client_id", "client_type", "is_active", "created")
     list_filter = ("client_type", "is_active")
     search_fields = ("name", "client_id")

@@ -108,13 +108,14 @@ def authenticate(authorization: str | None, *, form: Form, now: datetime) -> Cli
     client = cache.find(client_id)
     if client is None or not client.is_active:
         hmac.compare_digest(digest(secret), bytes(32))
-        raise InvalidClient("client unknown" if client is None else "client disabled", headers=headers)
+        known = "" if client is None else client.client_id
+        raise InvalidClient("client disabled" if known else "client unknown", headers=headers, client_id=known)
     if client.is_public:
         # SECURITY: a public client that sends a secret believes that it is protected by it.
         if secret:
-            raise InvalidClient("public client sent a secret", headers=headers)
+            raise InvalidClient("public client sent a secret", headers=headers, client_id=client_id)
     elif not _is_secret_of(client, secret, now=now):
-        raise InvalidClient("wrong secret" if secret else "no secret", headers=headers)
+        raise InvalidClient("wrong secret" if secret else "no secret", headers=headers, client_id=client_id)
     return client
 
 

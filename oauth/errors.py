@@ -1,6 +1,7 @@
 """Refusals in two voices: `error`, `description` and `status` go to the client, `reason` to the log (RFC 6749 §5.2)."""
 
 from typing import Any, ClassVar
+from uuid import UUID
 
 
 class OAuthError(Exception):
@@ -10,10 +11,15 @@ class OAuthError(Exception):
     description: str
     status: int = 400
 
-    def __init__(self, reason: str = "", *, headers: dict[str, str] | None = None, **fields: Any) -> None:
+    def __init__(
+        self, reason: str = "", *, headers: dict[str, str] | None = None, client_id: str = "", user_id: UUID | None = None, **fields: Any
+    ) -> None:
+        """`client_id` (of a registered client) and `user_id` say whom it is about, to staff alone; `fields` go to the client."""
         super().__init__(reason)
         self.reason = reason or self.description
         self.headers = headers or {}
+        self.client_id = client_id
+        self.user_id = user_id
         self.fields = fields
 
 

@@ -71,7 +71,7 @@ def password(request: TokenRequest) -> TokenResponse:
             _record_sign_in(request, "succeeded", actor_id=authenticated.user.pk, target=issued.claims.sid)
     except authentication.AuthenticationFailed as failure:
         _record_sign_in(request, "failed", target=failure.user.pk if failure.user else "", detail={"reason": failure.reason})
-        raise InvalidGrant(failure.reason) from failure
+        raise InvalidGrant(failure.reason, user_id=failure.user.pk if failure.user else None) from failure
     except MfaRequired as refusal:
         _record_sign_in(request, "failed", target=authenticated.user.pk, detail={"reason": refusal.reason})
         raise
@@ -128,7 +128,7 @@ def _grantable_scope(request: TokenRequest, *, withheld: frozenset[str]) -> str:
 def _ensure_password_suffices(user: User) -> None:
     # SECURITY: who can change the server needs more than a password, and this grant has nothing else to ask for.
     if user.is_staff and not settings.DEVELOPMENT:
-        raise MfaRequired("staff account")
+        raise MfaRequired("staff account", user_id=user.pk)
 
 
 def _record_sign_in(request: TokenRequest, outcome: str, **fields: Any) -> None:

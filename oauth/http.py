@@ -4,7 +4,7 @@ import logging
 import random
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -13,7 +13,9 @@ from django.conf import settings
 from django.db import InterfaceError, InternalError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from accounts import refusals
 from oauth.errors import BodyTooLarge, InvalidGrant, InvalidRequest, MethodNotAllowed, OAuthError, TemporarilyUnavailable
+from oauth.models import GRANT_TYPE_CHOICES
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_FIELDS = 100
@@ -23,6 +25,25 @@ NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 # The database is away, restarting, read-only or too slow: nothing that the client did.
 STORE_DOWN = (OperationalError, InterfaceError, InternalError)
 
+# What the standards name; anything else that is sent is only counted: a secret may have slipped into a parameter's name.
+_KNOWN_PARAMETERS = frozenset(
+    {
+        "grant_type",
+        "username",
+        "password",
+        "scope",
+        "client_id",
+        "client_secret",
+        "refresh_token",
+        "code",
+        "code_verifier",
+        "redirect_uri",
+        "device_code",
+        "token",
+        "token_type_hint",
+    }
+)
+_SHAPE, _CLIENT_ID = "authserver.shape", "authserver.client_id"
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 logger = logging.getLogger("authserver.refusals")
@@ -44,6 +65,9 @@ class Form:
         _ensure_form_type(request.META.get("CONTENT_TYPE", ""))
         return cls(_parse_fields(_read_body(request)))
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
     def __getitem__(self, name: str) -> str:
         """Raises InvalidRequest when the parameter is missing or empty."""
         value = self._fields.get(name)
@@ -60,8 +84,26 @@ def respond(body: dict[str, Any], *, status: int = 200, headers: dict[str, str] 
     return JsonResponse(body, status=status, headers=NO_STORE | (headers or {}), json_dumps_params={"separators": (",", ":")})
 
 
-def render(error: OAuthError) -> JsonResponse:
-    """The answer to a refusal; its true reason goes to the log, under the same `error_id`."""
+def note_shape(request: HttpRequest, form: Form) -> None:
+    """From here on a refusal of this request is stored, with which parameters came and how, and none of their values."""
+    authorization = request.META.get("HTTP_AUTHORIZATION")
+    sent = set(form)
+    request.META[_SHAPE] = {
+        "path": request.path,
+        "grant_type": form.optional("grant_type") if form.optional("grant_type") in GRANT_TYPE_CHOICES else "",
+        "parameters": sorted(sent & _KNOWN_PARAMETERS),
+        "unknown_parameters": len(sent - _KNOWN_PARAMETERS),
+        "client_authentication": "none" if authorization is None else "header",
+        "idempotency_key": "HTTP_IDEMPOTENCY_KEY" in request.META,
+    }
+
+
+def note_client(request: HttpRequest, client_id: str) -> None:
+    request.META[_CLIENT_ID] = client_id
+
+
+def render(error: OAuthError, *, request: HttpRequest | None = None) -> JsonResponse:
+    """The answer to a refusal. Its true reason goes to the log, and from client authentication on into the store, under its `error_id`."""
     error_id = secrets.token_hex(8)
     status = settings.INVALID_GRANT_STATUS if isinstance(error, InvalidGrant) else error.status
     logger.log(
@@ -69,6 +111,8 @@ def render(error: OAuthError) -> JsonResponse:
         "refused",
         extra={"error": error.error, "reason": error.reason, "status": status, "error_id": error_id},
     )
+    if request is not None and _SHAPE in request.META and not isinstance(error, TemporarilyUnavailable):
+        _store(error, request=request, status=status, error_id=error_id)
     body = {"error": error.error, "error_description": error.description, "error_id": error_id, **error.fields}
     return respond(body, status=status, headers=error.headers)
 
@@ -86,7 +130,7 @@ def renders_oauth_errors(view: View) -> View:
         try:
             return view(request, *args, **kwargs)
         except OAuthError as error:
-            return render(error)
+            return render(error, request=request)
         except STORE_DOWN as error:
             return render(store_down(error))
 
@@ -107,6 +151,26 @@ def only(*methods: str) -> Callable[[View], View]:
         return wrapped
 
     return decorate
+
+
+def _store(error: OAuthError, *, request: HttpRequest, status: int, error_id: str) -> None:
+    refusals.record(
+        error_id,
+        status=status,
+        error=error.error,
+        reason=error.reason,
+        client_id=error.client_id or request.META.get(_CLIENT_ID, ""),
+        user_id=error.user_id,
+        address=request.META["authserver.address"],
+        user_agent=user_agent(request),
+        shape=request.META[_SHAPE],
+    )
+
+
+def user_agent(request: HttpRequest) -> str:
+    """What the client calls itself, fit to be stored: header bytes come in as Latin-1 and may be anything."""
+    text = request.META.get("HTTP_USER_AGENT", "")[:200]
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _ensure_form_type(content_type: str) -> None:

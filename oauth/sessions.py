@@ -164,7 +164,7 @@ def _scope_for(session: _Seen, *, client: Client, asked: str) -> str:
         raise InvalidScope("scope is malformed") from None
     # SECURITY: a refresh never widens what the user granted.
     if not wanted <= grant:
-        raise InvalidScope("scope asked for at refresh is beyond the grant")
+        raise InvalidScope("scope asked for at refresh is beyond the grant", user_id=session.user_id)
     return scopes.format(wanted)
 
 
@@ -203,23 +203,23 @@ def _ensure_not_refused(attempt: _Attempt, seen: _Seen) -> None:
     if seen.client_pk != attempt.client.pk:
         # SECURITY: no one but its own client may end a session, or a stolen token would be a weapon.
         _record("session:refresh_token:presented_by_another_client", attempt, seen)
-        raise InvalidGrant("refresh token of another client")
+        raise InvalidGrant("refresh token of another client", user_id=seen.user_id)
     if seen.is_revoked:
-        raise InvalidGrant("session revoked")
+        raise InvalidGrant("session revoked", user_id=seen.user_id)
     ahead = attempt.token.generation - seen.generation
     mercy = _mercy(attempt, seen) if ahead == -1 else None
     if ahead < 0 and mercy is None:
         # SECURITY: at any age. The alarm follows the statement that ends the session; nothing takes either back.
         if revoke(attempt.token.session_id, reason="refresh_token_reused"):
             _record("session:refresh_token:reused", attempt, seen)
-        raise InvalidGrant("refresh token reused")
+        raise InvalidGrant("refresh token reused", user_id=seen.user_id)
     if not seen.is_live:
-        raise InvalidGrant("session expired, or its user or client disabled")
+        raise InvalidGrant("session expired, or its user or client disabled", user_id=seen.user_id)
     if mercy is not None:
         _record(mercy, attempt, seen)
     # SECURITY: bounded, so that a stolen key cannot name a generation far ahead.
     elif ahead > settings.REFRESH_CATCH_UP_GENERATIONS:
-        raise InvalidGrant(f"refresh token is {ahead} generations ahead of the session")
+        raise InvalidGrant(f"refresh token is {ahead} generations ahead of the session", user_id=seen.user_id)
 
 
 def _mercy(attempt: _Attempt, seen: _Seen) -> str | None:

@@ -12,7 +12,7 @@ from accounts import clock
 from oauth import clients, keys, metadata
 from oauth.errors import InvalidRequest, TemporarilyUnavailable, UnauthorizedClient, UnsupportedGrantType
 from oauth.grant_types import GRANT_TYPES, TokenRequest, offered
-from oauth.http import Form, only, renders_oauth_errors, respond
+from oauth.http import Form, note_client, note_shape, only, renders_oauth_errors, respond, user_agent
 from oauth.sessions import Origin
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{16,255}")
@@ -28,7 +28,9 @@ def token(request: HttpRequest) -> HttpResponse:
     form = Form.parse(request)
     idempotency_key = _idempotency_key(request)
     grant_type = form["grant_type"]
+    note_shape(request, form)
     client = clients.authenticate(request.META.get("HTTP_AUTHORIZATION"), form=form, now=now)
+    note_client(request, client.client_id)
     if grant_type not in offered():
         raise UnsupportedGrantType("unknown grant_type, or switched off")
     if not client.allows_grant_type(grant_type):
@@ -77,9 +79,4 @@ def _idempotency_key(request: HttpRequest) -> str:
 
 
 def _origin(request: HttpRequest) -> Origin:
-    return Origin(address=request.META["authserver.address"], user_agent=_printable(request.META.get("HTTP_USER_AGENT", ""))[:200])
-
-
-def _printable(text: str) -> str:
-    """Header bytes come in as Latin-1 and may be anything; a NUL would be refused by PostgreSQL."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return Origin(address=request.META["authserver.address"], user_agent=user_agent(request))

@@ -14,7 +14,7 @@ def test_every_answer_carries_the_security_headers(client, signing_key, path):
 
     assert response["X-Content-Type-Options"] == "nosniff"
     assert response["X-Frame-Options"] == "DENY"
-    assert response["Referrer-Policy"] == "no-referrer"
+    assert response["Referrer-Policy"] == ("same-origin" if response["Content-Type"].startswith("text/html") else "no-referrer")
     assert response["Cross-Origin-Opener-Policy"] == "same-origin"
     assert "frame-ancestors 'none'" in response["Content-Security-Policy"]
     assert "unsafe" not in response["Content-Security-Policy"]

@@ -1,0 +1,60 @@
+"""The admin's cookie, and what of it is stored."""
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.test import Client as Browser
+
+from accounts.models import User
+from tests.conftest import PASSWORD
+
+
+@pytest.fixture
+def signed_in_browser(db):
+    User.objects.create_superuser("root", password=PASSWORD)
+    browser = Browser()
+    assert browser.post("/admin/login/?next=/admin/", {"username": "root", "password": PASSWORD}).status_code == 302
+    assert browser.get("/admin/").status_code == 200
+    return browser
+
+
+def cookie_of(browser, settings):
+    return browser.cookies[settings.SESSION_COOKIE_NAME].value
+
+
+@pytest.mark.checklist(78)
+def test_what_is_stored_is_no_cookie(signed_in_browser, settings):
+    [stored] = Session.objects.all()
+    thief = Browser()
+    thief.cookies[settings.SESSION_COOKIE_NAME] = stored.session_key
+
+    assert stored.session_key != cookie_of(signed_in_browser, settings)
+    assert thief.get("/admin/").status_code == 302
+
+
+@pytest.mark.checklist(100)
+def test_the_key_changes_at_sign_in_and_a_planted_one_is_not_taken(db, settings):
+    User.objects.create_superuser("root", password=PASSWORD)
+    browser = Browser()
+    browser.cookies[settings.SESSION_COOKIE_NAME] = "planted-by-mallory-planted-by-mallory"
+
+    browser.post("/admin/login/?next=/admin/", {"username": "root", "password": PASSWORD})
+
+    assert cookie_of(browser, settings) != "planted-by-mallory-planted-by-mallory"
+    assert browser.get("/admin/").status_code == 200
+
+
+@pytest.mark.checklist(100)
+def test_signing_out_ends_the_session_on_the_server(signed_in_browser, settings):
+    cookie = cookie_of(signed_in_browser, settings)
+    signed_in_browser.post("/admin/logout/")
+    thief = Browser()
+    thief.cookies[settings.SESSION_COOKIE_NAME] = cookie
+
+    assert thief.get("/admin/").status_code == 302
+    assert Session.objects.count() == 0
+
+
+def test_a_raised_epoch_ends_the_browsers_session(signed_in_browser):
+    User.objects.update(session_epoch=9)
+
+    assert signed_in_browser.get("/admin/").status_code == 302
