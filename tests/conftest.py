@@ -43,14 +43,14 @@ def _fresh_process() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def _key_pair() -> rsa.RSAPrivateKey:
+def key_pair() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 @pytest.fixture
-def signing_key(db: None, monkeypatch: pytest.MonkeyPatch, _key_pair: rsa.RSAPrivateKey) -> Any:
+def signing_key(db: None, monkeypatch: pytest.MonkeyPatch, key_pair: rsa.RSAPrivateKey) -> Any:
     """The server's first key; the pair is made once for all tests."""
-    monkeypatch.setattr(keys.rsa, "generate_private_key", lambda **_: _key_pair)
+    monkeypatch.setattr(keys.rsa, "generate_private_key", lambda **_: key_pair)
     return keys.ensure_first(now=clock.now())
 
 
@@ -127,7 +127,7 @@ class Answer:
 @pytest.fixture
 def post(signing_key: Any) -> Callable[..., Answer]:
     """POST a form to the token endpoint; headers as keyword arguments in WSGI's spelling."""
-    browser = Browser(raise_request_exception=False)
+    browser = Browser(raise_request_exception=False, enforce_csrf_checks=True)
 
     def send(
         form: dict[str, str] | bytes, *, path: str = "/oauth/token", content_type: str = "application/x-www-form-urlencoded", **headers: str

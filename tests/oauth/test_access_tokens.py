@@ -20,10 +20,10 @@ SESSION = SessionClaims(sid=uuid.UUID(int=7), roles=("author",), auth_time=NOW -
 
 
 @pytest.fixture
-def mint(_key_pair):
+def mint(key_pair):
     def make(session=SESSION, now=NOW, **fields):
         return access_tokens.mint(
-            signer=Signer("kid-1", "RS256", _key_pair),
+            signer=Signer("kid-1", "RS256", key_pair),
             **{
                 "issuer": ISSUER,
                 "audience": AUDIENCE,
@@ -41,11 +41,11 @@ def mint(_key_pair):
 
 
 @pytest.fixture
-def verify(_key_pair):
+def verify(key_pair):
     def check(value, *, now=NOW, leeway=timedelta(0)):
         return access_tokens.verify(
             value,
-            public_keys={"kid-1": _key_pair.public_key()},
+            public_keys={"kid-1": key_pair.public_key()},
             algorithm="RS256",
             issuer=ISSUER,
             audience=AUDIENCE,
@@ -57,14 +57,14 @@ def verify(_key_pair):
 
 
 @pytest.fixture
-def forge(_key_pair, mint):
+def forge(key_pair, mint):
     """A token signed by our own key, with header and claims as the test wants them."""
 
     def make(header=None, **changes):
         claims = jwt.decode(mint(), options={"verify_signature": False}) | changes
         claims = {name: value for name, value in claims.items() if value is not None}
         headers = {"typ": "at+jwt", "kid": "kid-1"} | (header or {})
-        return jwt.encode(claims, _key_pair, algorithm="RS256", headers=headers)
+        return jwt.encode(claims, key_pair, algorithm="RS256", headers=headers)
 
     return make
 
@@ -189,12 +189,12 @@ def b64(value):
 
 @pytest.mark.checklist(83)
 @pytest.mark.parametrize("form", ["pem", "der", "jwk"])
-def test_a_token_signed_with_the_public_key_as_hmac_secret_is_refused(mint, verify, _key_pair, form):
+def test_a_token_signed_with_the_public_key_as_hmac_secret_is_refused(mint, verify, key_pair, form):
     import hashlib
     import hmac
 
-    der = _key_pair.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    secret = {"pem": public_pem(_key_pair), "der": der, "jwk": json.dumps({"kty": "RSA", "n": "…"}).encode()}[form]
+    der = key_pair.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    secret = {"pem": public_pem(key_pair), "der": der, "jwk": json.dumps({"kty": "RSA", "n": "…"}).encode()}[form]
     payload = mint().split(".")[1]
     signed = f"{b64(json.dumps({'alg': 'HS256', 'typ': 'at+jwt', 'kid': 'kid-1'}).encode())}.{payload}"
     forged = f"{signed}.{b64(hmac.digest(secret, signed.encode(), hashlib.sha256))}"
@@ -206,7 +206,7 @@ def test_a_token_signed_with_the_public_key_as_hmac_secret_is_refused(mint, veri
 @pytest.mark.checklist(83)
 @pytest.mark.parametrize("algorithm", ["none", "None", "", None, "RS384", "HS256", 7])
 def test_an_algorithm_that_is_not_ours_is_refused(mint, verify, algorithm):
-    header, payload, signature = mint().split(".")
+    _, payload, signature = mint().split(".")
     forged_header = b64(json.dumps({"alg": algorithm, "typ": "at+jwt", "kid": "kid-1"}).encode())
 
     for forged in (f"{forged_header}.{payload}.{signature}", f"{forged_header}.{payload}."):
@@ -237,12 +237,12 @@ def test_stripped_changed_or_shapeless_tokens_are_refused(mint, verify):
 
 
 @pytest.mark.checklist(83)
-def test_a_claim_that_is_there_twice_is_refused(_key_pair, verify, mint):
+def test_a_claim_that_is_there_twice_is_refused(key_pair, verify, mint):
     from jwt.api_jws import PyJWS
 
     claims = json.dumps(parts(mint())[1])
     doubled = claims[:-1] + ', "sub": "mallory"}'
-    token = PyJWS().encode(doubled.encode(), _key_pair, algorithm="RS256", headers={"typ": "at+jwt", "kid": "kid-1"})
+    token = PyJWS().encode(doubled.encode(), key_pair, algorithm="RS256", headers={"typ": "at+jwt", "kid": "kid-1"})
 
     with pytest.raises(InvalidToken):
         verify(token)

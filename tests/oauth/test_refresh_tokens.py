@@ -108,5 +108,4 @@ def test_the_retry_digest_depends_on_each_of_its_parts(token):
 
 @given(tokens)
 def test_a_token_has_no_repr_that_shows_it(token):
-    assert token.handle.hex() not in repr(token)
-    assert str(list(token.handle)) not in repr(token)
+    assert repr(token.handle) not in f"{token} {token!r}"

@@ -10,7 +10,7 @@ KEY = "a-key-of-sixteen-and-more"
 
 
 @pytest.fixture
-def _warm(monkeypatch, signed_in, robot, post):
+def warm(monkeypatch, signed_in, robot, post):
     """Client cache and key ring are filled by one request of each client, and stay so however slow the machine is."""
     monkeypatch.setattr(keys, "POLL_SECONDS", 600)
     monkeypatch.setattr(clients, "CACHE_SECONDS", 600)
@@ -19,7 +19,7 @@ def _warm(monkeypatch, signed_in, robot, post):
     return {"HTTP_AUTHORIZATION": f"Basic {credentials}"}
 
 
-def test_a_refresh_is_one_statement(_warm, signed_in, refresh, count_statements):
+def test_a_refresh_is_one_statement(warm, signed_in, refresh, count_statements):
     with count_statements() as statements:
         answer = refresh(signed_in.body["refresh_token"])
 
@@ -27,7 +27,7 @@ def test_a_refresh_is_one_statement(_warm, signed_in, refresh, count_statements)
     assert len(statements) == 1
 
 
-def test_a_refresh_with_a_scope_is_two(_warm, signed_in, refresh, count_statements):
+def test_a_refresh_with_a_scope_is_two(warm, signed_in, refresh, count_statements):
     with count_statements() as statements:
         answer = refresh(signed_in.body["refresh_token"], scope="api:read")
 
@@ -35,7 +35,7 @@ def test_a_refresh_with_a_scope_is_two(_warm, signed_in, refresh, count_statemen
     assert len(statements) == 2
 
 
-def test_a_sign_in_is_at_most_six(_warm, sign_in, count_statements):
+def test_a_sign_in_is_at_most_six(warm, sign_in, count_statements):
     with count_statements() as statements:
         answer = sign_in()
 
@@ -43,16 +43,16 @@ def test_a_sign_in_is_at_most_six(_warm, sign_in, count_statements):
     assert len(statements) <= 6
 
 
-def test_a_token_of_the_clients_own_is_one(_warm, post, count_statements):
+def test_a_token_of_the_clients_own_is_one(warm, post, count_statements):
     with count_statements() as statements:
-        answer = post({"grant_type": "client_credentials"}, **_warm)
+        answer = post({"grant_type": "client_credentials"}, **warm)
 
     assert answer.status == 200
     assert len(statements) == 1
 
 
 @pytest.mark.parametrize("path", ["/.well-known/jwks.json", "/.well-known/oauth-authorization-server", "/live"])
-def test_a_public_document_is_none(_warm, client, count_statements, path):
+def test_a_public_document_is_none(warm, client, count_statements, path):
     with count_statements() as statements:
         response = client.get(path)
 
@@ -61,7 +61,7 @@ def test_a_public_document_is_none(_warm, client, count_statements, path):
 
 
 @pytest.mark.parametrize("path", ["/api/v1/me", "/api/v1/sessions"])
-def test_a_call_of_the_api_asks_for_session_and_data(_warm, signed_in, client, count_statements, path):
+def test_a_call_of_the_api_asks_for_session_and_data(warm, signed_in, client, count_statements, path):
     with count_statements() as statements:
         response = client.get(path, HTTP_AUTHORIZATION=f"Bearer {signed_in.body['access_token']}")
 

@@ -9,7 +9,7 @@ from accounts.models import Refusal, User
 
 ADVICE = {
     "invalid_client": "Compare the client's id, type and secret; manage.py rotate_client_secret makes a new secret.",
-    "invalid_grant": "The user has to sign in again. A reused refresh token means that a copy is about, or an app that refreshes in parallel.",
+    "invalid_grant": "The user has to sign in again. A reused token means that a copy is about, or an app that refreshes in parallel.",
     "invalid_scope": "Compare what the client asks for with its allowed and default scopes.",
     "unauthorized_client": "Add the grant type to the client, when it is meant to have it.",
     "unsupported_grant_type": "The grant type is misspelt, or switched off on this server.",
