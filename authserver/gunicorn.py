@@ -14,7 +14,7 @@ from authserver import settings
 
 wsgi_app = "authserver.wsgi"
 bind = f"127.0.0.1:{settings.PORT}" if settings.DEVELOPMENT else f"0.0.0.0:{settings.PORT}"
-worker_class = "gthread"
+worker_class = "authserver.worker.Worker"
 threads = 4
 _is_sqlite = settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
 workers = 1 if _is_sqlite else int(os.environ.get("WEB_CONCURRENCY") or multiprocessing.cpu_count())

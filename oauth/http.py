@@ -12,6 +12,8 @@ from urllib.parse import unquote_to_bytes
 from django.conf import settings
 from django.db import InterfaceError, InternalError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+from gunicorn.http.errors import ParseException
 
 from accounts import refusals
 from oauth.errors import BodyTooLarge, InvalidGrant, InvalidRequest, MethodNotAllowed, OAuthError, TemporarilyUnavailable
@@ -123,8 +125,9 @@ def store_down(error: Exception) -> TemporarilyUnavailable:
 
 
 def renders_oauth_errors(view: View) -> View:
-    """Whatever the view refuses becomes JSON; whatever else it raises is a bug and a 500."""
+    """For an endpoint of machines: whatever it refuses becomes JSON; whatever else it raises is a bug and a 500."""
 
+    @csrf_exempt  # SECURITY: authenticated by client credentials or tokens, never by a cookie.
     @wraps(view)
     def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
@@ -191,7 +194,7 @@ def _read_body(request: HttpRequest) -> bytes:
         # Django reads no body without a Content-Length; of a chunked one the server has undone the chunks.
         is_chunked = bool(request.META.get("HTTP_TRANSFER_ENCODING"))
         body: bytes = request.META["wsgi.input"].read(MAX_BODY_BYTES + 1) if is_chunked else request.read(length)
-    except OSError:
+    except (OSError, ParseException):  # of the connection, of gunicorn's reader of chunks
         raise InvalidRequest("The body ended early, or its chunks are malformed.") from None
     if len(body) > MAX_BODY_BYTES:
         raise BodyTooLarge(f"The body has more than {MAX_BODY_BYTES} bytes.")

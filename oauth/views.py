@@ -5,7 +5,6 @@ import re
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
 from django.utils.http import parse_etags
-from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts import clock
@@ -18,7 +17,6 @@ from oauth.sessions import Origin
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{16,255}")
 
 
-@csrf_exempt  # SECURITY: authenticated by client credentials, never by a cookie.
 @sensitive_post_parameters()
 @renders_oauth_errors
 @only("POST")

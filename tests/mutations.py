@@ -50,6 +50,13 @@ MUTATIONS = (
         "tests/project/test_gate.py",
     ),
     Mutation(
+        "authserver/worker.py",
+        "the kind of the error alone",
+        '"reason": type(exc).__name__',
+        '"reason": str(exc)',
+        "tests/e2e/test_unreadable.py",
+    ),
+    Mutation(
         "authserver/env.py", "the value itself", "a value of {len(value)} characters", "the value {value}", "tests/project/test_env.py"
     ),
     Mutation(
@@ -208,9 +215,9 @@ MUTATIONS = (
         "tests/oauth/test_refresh_tokens.py",
     ),
     Mutation(
-        "oauth/views.py",
+        "oauth/http.py",
         "authenticated by client credentials",
-        "@csrf_exempt  # SECURITY: authenticated by client credentials, never by a cookie.\n",
+        "    @csrf_exempt  # SECURITY: authenticated by client credentials or tokens, never by a cookie.\n",
         "",
         "tests/oauth/test_token_endpoint.py",
     ),
