@@ -9,7 +9,7 @@ from django.contrib.auth.hashers import BasePasswordHasher, get_hasher, identify
 from django.db import DatabaseError
 from django.http import HttpRequest
 
-from accounts import identifiers, passwords, roles
+from accounts import audit, identifiers, passwords, roles
 from accounts.clock import Instant
 from accounts.models import User
 
@@ -21,7 +21,7 @@ class AuthenticationFailed(Exception):
 
     def __init__(
         self,
-        reason: Literal["unknown user", "wrong password", "disabled user", "password too long", "changed meanwhile"],
+        reason: Literal["unknown user", "wrong password", "disabled user", "password too long", "changed meanwhile", "not staff"],
         *,
         user: User | None = None,
     ) -> None:
@@ -83,11 +83,20 @@ class Backend(ModelBackend):
             return None
         try:
             user = authenticate(username, password=password).user
+            if not user.is_staff:
+                raise AuthenticationFailed("not staff", user=user)  # noqa: TRY301 - one way out for every refusal
             record_sign_in(user)
         except AuthenticationFailed as failure:
             logger.info("sign-in refused", extra={"reason": failure.reason})
+            _record(request, "failed", target=failure.user.pk if failure.user else "", detail={"door": "admin", "reason": failure.reason})
             return None
+        _record(request, "succeeded", actor_id=user.pk, target=user.pk, detail={"door": "admin"})
         return user
+
+
+def _record(request: HttpRequest | None, outcome: str, **fields: Any) -> None:
+    meta = {} if request is None else request.META
+    audit.record(f"user:sign_in:{outcome}", address=meta.get("authserver.address"), **fields)
 
 
 def _find(identifier: str) -> Authenticated | None:

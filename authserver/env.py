@@ -124,7 +124,7 @@ class Environment:
 
     def explain(self, name: str, note: str) -> None:
         """Accept a variable that has no effect, and say so in the notes when it is set."""
-        if self._raw(name) is not None:
+        if self._raw(name) is not None or self._values.get(f"{name}_FILE"):
             self.notes.append(f"{name} is set. {note}")
 
     def ensure_nothing_unread(self) -> None:

@@ -3,7 +3,6 @@
 WEB_CONCURRENCY is the number of processes; SQLite serves one.
 """
 
-import multiprocessing
 import os
 from typing import Any
 
@@ -17,7 +16,7 @@ bind = f"127.0.0.1:{settings.PORT}" if settings.DEVELOPMENT else f"0.0.0.0:{sett
 worker_class = "authserver.worker.Worker"
 threads = 4
 _is_sqlite = settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
-workers = 1 if _is_sqlite else int(os.environ.get("WEB_CONCURRENCY") or multiprocessing.cpu_count())
+workers = 1 if _is_sqlite else settings.WEB_CONCURRENCY
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 - a heartbeat file must not wait for a disk
 preload_app = True
 keepalive = 75

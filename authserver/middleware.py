@@ -10,7 +10,7 @@ from accounts.addresses import client_address, is_trusted_proxy
 from oauth.errors import InvalidRequest
 from oauth.http import render
 
-PROBES = frozenset({"/health", "/ready", "/live"})
+PROBES = frozenset({"/health", "/ready", "/live", "/api/v1/health"})
 MACHINE_PATHS = ("/oauth/", "/.well-known/", "/api/")
 
 

@@ -1,6 +1,7 @@
 """Every setting of the server, read once from the environment and `.env` (docs/settings.md)."""
 
 import hashlib
+import multiprocessing
 import os
 import secrets
 from datetime import timedelta
@@ -35,7 +36,7 @@ DEBUG = False  # Also in development: an answer must never carry a traceback or 
 def _development_secret() -> str:
     """The secret of this checkout, made at the first start and kept in the data folder."""
     path = DATA_DIR / "secret-key"
-    DATA_DIR.mkdir(mode=0o700, exist_ok=True)
+    DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -84,6 +85,7 @@ if REQUIRE_HTTPS and _issuer.scheme != "https":
         f"AUTH_SERVICE__JWT_ISSUER is {JWT_ISSUER!r}, but must begin with https:// while AUTH_SERVICE__REQUIRE_HTTPS is true."
     )
 ROOT_URLCONF = "authserver.urls"
+WEB_CONCURRENCY = env.integer("WEB_CONCURRENCY", default=multiprocessing.cpu_count(), least=1, most=1024)
 WSGI_APPLICATION = "authserver.wsgi.application"
 APPEND_SLASH = False  # A redirect would lose or re-post a body.
 
@@ -226,6 +228,7 @@ STATIC_URL = "/static/"
 STATIC_ROOT = None if DEVELOPMENT else BASE_DIR / "staticfiles"  # in development straight from the sources
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = DEVELOPMENT
+WHITENOISE_MANIFEST_STRICT = False  # without collectstatic a page lacks its style and is no error
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {

@@ -34,6 +34,10 @@ class ClientAdmin(admin.ModelAdmin[Client]):
         ("History", {"fields": ("created", "updated")}),
     )
 
+    def has_delete_permission(self, request: HttpRequest, obj: Client | None = None) -> bool:
+        """Disable it instead: what it did stays known by its name, and the name is given to no other."""
+        return False
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         """manage.py create_client makes one: its secret is shown once, which this form cannot do."""
         return False

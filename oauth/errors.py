@@ -1,11 +1,15 @@
 """Refusals in two voices: `error`, `description` and `status` go to the client, `reason` to the log (RFC 6749 §5.2)."""
 
+import secrets
 from typing import Any, ClassVar
 from uuid import UUID
 
 
 class OAuthError(Exception):
-    """A refusal. Subclasses are the answers of the wire contract; `reason` says what was really wrong."""
+    """A refusal. Subclasses are the answers of the wire contract; `reason` says what was really wrong.
+
+    `error_id` is the name under which answer, log line, stored refusal and audit event find each other.
+    """
 
     error: ClassVar[str]
     description: str
@@ -16,6 +20,7 @@ class OAuthError(Exception):
     ) -> None:
         """`client_id` (of a registered client) and `user_id` say whom it is about, to staff alone; `fields` go to the client."""
         super().__init__(reason)
+        self.error_id = secrets.token_hex(8)
         self.reason = reason or self.description
         self.headers = headers or {}
         self.client_id = client_id

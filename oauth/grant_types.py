@@ -16,7 +16,7 @@ from accounts import audit, authentication
 from accounts.models import User
 from oauth import access_tokens, clients, keys, scopes, sessions
 from oauth.access_tokens import Signer
-from oauth.errors import InvalidGrant, InvalidScope, MfaRequired
+from oauth.errors import InvalidGrant, InvalidScope, MfaRequired, OAuthError
 from oauth.http import Form
 from oauth.models import CLIENT_CREDENTIALS, PASSWORD, REFRESH_TOKEN, Client
 
@@ -53,9 +53,10 @@ def password(request: TokenRequest) -> TokenResponse:
     """Sign a user in by user name or e-mail and password (RFC 6749 §4.3). Raises InvalidGrant, InvalidScope, MfaRequired."""
     signer = keys.ring.signer()
     identifier, secret = request.form["username"], request.form["password"]
+    # Before the hash: a scope refused only to who has the right password would tell that it is right.
+    scope = _grantable_scope(request, withheld=scopes.NEVER_BY_PASSWORD)
     try:
         authenticated = authentication.authenticate(identifier, password=secret)
-        scope = _grantable_scope(request, withheld=scopes.NEVER_BY_PASSWORD)
         _ensure_password_suffices(authenticated.user)
         with transaction.atomic():
             authentication.record_sign_in(authenticated.user)
@@ -70,10 +71,11 @@ def password(request: TokenRequest) -> TokenResponse:
             )
             _record_sign_in(request, "succeeded", actor_id=authenticated.user.pk, target=issued.claims.sid)
     except authentication.AuthenticationFailed as failure:
-        _record_sign_in(request, "failed", target=failure.user.pk if failure.user else "", detail={"reason": failure.reason})
-        raise InvalidGrant(failure.reason, user_id=failure.user.pk if failure.user else None) from failure
+        refusal: OAuthError = InvalidGrant(failure.reason, user_id=failure.user.pk if failure.user else None)
+        _record_failed_sign_in(request, refusal)
+        raise refusal from failure
     except MfaRequired as refusal:
-        _record_sign_in(request, "failed", target=authenticated.user.pk, detail={"reason": refusal.reason})
+        _record_failed_sign_in(request, refusal)
         raise
     return _respond(issued, request=request, signer=signer)
 
@@ -129,6 +131,10 @@ def _ensure_password_suffices(user: User) -> None:
     # SECURITY: who can change the server needs more than a password, and this grant has nothing else to ask for.
     if user.is_staff and not settings.DEVELOPMENT:
         raise MfaRequired("staff account", user_id=user.pk)
+
+
+def _record_failed_sign_in(request: TokenRequest, refusal: OAuthError) -> None:
+    _record_sign_in(request, "failed", target=refusal.user_id or "", error_id=refusal.error_id, detail={"reason": refusal.reason})
 
 
 def _record_sign_in(request: TokenRequest, outcome: str, **fields: Any) -> None:

@@ -3,7 +3,6 @@
 import logging
 import random
 import re
-import secrets
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
@@ -106,7 +105,7 @@ def note_client(request: HttpRequest, client_id: str) -> None:
 
 def render(error: OAuthError, *, request: HttpRequest | None = None) -> JsonResponse:
     """The answer to a refusal. Its true reason goes to the log, and from client authentication on into the store, under its `error_id`."""
-    error_id = secrets.token_hex(8)
+    error_id = error.error_id
     status = settings.INVALID_GRANT_STATUS if isinstance(error, InvalidGrant) else error.status
     logger.log(
         logging.WARNING if status >= 500 else logging.INFO,

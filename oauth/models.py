@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F
 from oauth2_provider.models import AbstractApplication
@@ -50,11 +50,16 @@ class Client(AbstractApplication):
     allowed_scopes = models.TextField(blank=True, validators=[_validate_scope], help_text="Scopes parted by spaces.")
     default_scopes = models.TextField(blank=True, validators=[_validate_scope], help_text="Given when none is asked for.")
     audience = models.CharField(max_length=255, blank=True, help_text="aud of its tokens; empty: the server's.")
-    access_token_lifetime = models.PositiveIntegerField(null=True, blank=True, help_text="Seconds; empty: the server's.")
-    refresh_token_lifetime = models.PositiveIntegerField(null=True, blank=True, help_text="Seconds; empty: the server's.")
+    access_token_lifetime = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MaxValueValidator(86400)], help_text="Seconds; empty: the server's."
+    )
+    refresh_token_lifetime = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MaxValueValidator(315360000)], help_text="Seconds; empty: the server's."
+    )
     refresh_overlap_seconds = models.PositiveSmallIntegerField(
         null=True,
         blank=True,
+        validators=[MaxValueValidator(60)],
         help_text="How long after a refresh the token it replaced is still answered, with the same successor. "
         "0 is strict; 10 suits an app that fires refreshes in parallel and sends no Idempotency-Key; empty: the server's.",
     )
@@ -71,8 +76,12 @@ class Client(AbstractApplication):
     def clean(self) -> None:
         """Refuse what the wire contract excludes: an ambiguous client_id, grants and scopes that this client cannot have."""
         errors: dict[str, str] = {}
-        if _is_uuid(self.client_id) or self.client_id in {settings.JWT_ISSUER, settings.JWT_AUDIENCE, self.audience}:
+        audiences = {settings.JWT_ISSUER, settings.JWT_AUDIENCE, self.audience}
+        others = Client.objects.exclude(pk=self.pk)
+        if _is_uuid(self.client_id) or self.client_id in audiences or others.filter(audience=self.client_id).exists():
             errors["client_id"] = "A client_id looks like no user's id and is neither the issuer nor an audience."
+        if self.audience and others.filter(client_id=self.audience).exists():
+            errors["audience"] = "An audience is no client's client_id."
         unknown = [grant for grant in self.grant_types if grant not in GRANT_TYPE_CHOICES]
         if unknown:
             errors["grant_types"] = f"Not a grant type: {', '.join(map(str, unknown))}."

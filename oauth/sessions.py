@@ -202,17 +202,19 @@ def _ensure_not_refused(attempt: _Attempt, seen: _Seen) -> None:
     """Raise InvalidGrant unless a mercy applies, or the session stands behind the token and may catch up with it."""
     if seen.client_pk != attempt.client.pk:
         # SECURITY: no one but its own client may end a session, or a stolen token would be a weapon.
-        _record("session:refresh_token:presented_by_another_client", attempt, seen)
-        raise InvalidGrant("refresh token of another client", user_id=seen.user_id)
+        refusal = InvalidGrant("refresh token of another client", user_id=seen.user_id)
+        _record("session:refresh_token:presented_by_another_client", attempt, seen, error_id=refusal.error_id)
+        raise refusal
     if seen.is_revoked:
         raise InvalidGrant("session revoked", user_id=seen.user_id)
     ahead = attempt.token.generation - seen.generation
     mercy = _mercy(attempt, seen) if ahead == -1 else None
     if ahead < 0 and mercy is None:
         # SECURITY: at any age. The alarm follows the statement that ends the session; nothing takes either back.
+        refusal = InvalidGrant("refresh token reused", user_id=seen.user_id)
         if revoke(attempt.token.session_id, reason="refresh_token_reused"):
-            _record("session:refresh_token:reused", attempt, seen)
-        raise InvalidGrant("refresh token reused", user_id=seen.user_id)
+            _record("session:refresh_token:reused", attempt, seen, error_id=refusal.error_id)
+        raise refusal
     if not seen.is_live:
         raise InvalidGrant("session expired, or its user or client disabled", user_id=seen.user_id)
     if mercy is not None:
@@ -227,9 +229,14 @@ def _mercy(attempt: _Attempt, seen: _Seen) -> str | None:
     if seen.is_in_retry_window and any(hmac.compare_digest(seen.retry_digest or b"", digest) for digest in attempt.retry_digests):
         return "session:refresh:retried"
     # SECURITY: a copy of the token that turns up in another network is no parallel request of the same app.
-    if seen.is_in_overlap and network_of(seen.address) == network_of(attempt.origin.address):
+    if seen.is_in_overlap and _is_same_network(seen.address, attempt.origin.address):
         return "session:refresh:overlapped"
     return None
+
+
+def _is_same_network(one: str | None, other: str | None) -> bool:
+    network = network_of(one)
+    return network is not None and network == network_of(other)
 
 
 def _report_catch_up(attempt: _Attempt, advanced: _Seen, *, gap: int) -> None:
@@ -240,7 +247,7 @@ def _report_catch_up(attempt: _Attempt, advanced: _Seen, *, gap: int) -> None:
     _record("session:refresh:caught_up", attempt, advanced, gap=gap)
 
 
-def _record(event: str, attempt: _Attempt, seen: _Seen, **detail: Any) -> None:
+def _record(event: str, attempt: _Attempt, seen: _Seen, *, error_id: str = "", **detail: Any) -> None:
     audit.record(
         event,
         actor_id=seen.user_id,
@@ -248,6 +255,7 @@ def _record(event: str, attempt: _Attempt, seen: _Seen, **detail: Any) -> None:
         client_id=attempt.client.client_id,
         address=attempt.origin.address,
         user_agent=attempt.origin.user_agent,
+        error_id=error_id,
         detail={"generation": attempt.token.generation, "with_key": attempt.has_key, **detail},
     )
 

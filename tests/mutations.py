@@ -127,7 +127,7 @@ MUTATIONS = (
     Mutation(
         SESSIONS,
         "a copy of the token that turns up",
-        "if seen.is_in_overlap and network_of(seen.address) == network_of(attempt.origin.address):",
+        "if seen.is_in_overlap and _is_same_network(seen.address, attempt.origin.address):",
         "if seen.is_in_overlap:",
         REFRESH,
     ),
