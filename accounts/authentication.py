@@ -109,11 +109,13 @@ def _find(identifier: str) -> Authenticated | None:
 
 
 def _hasher_of(user: User) -> BasePasswordHasher | None:
-    """None for a password that nothing matches: unusable, empty, or of a kind that is not installed."""
+    """None for a password that nothing matches: unusable, empty, corrupt, or of a kind that is not installed."""
     try:
-        return identify_hasher(user.password)
-    except ValueError:
+        hasher = identify_hasher(user.password)
+        hasher.decode(user.password)
+    except (ValueError, KeyError, AssertionError):  # what Django's hashers say of a text that is not theirs
         return None
+    return hasher
 
 
 def _renew_hash(user: User, *, password: str) -> None:

@@ -115,6 +115,10 @@ class User(AbstractBaseUser, PermissionsMixin):
         # SECURITY: or a stolen session outlives the password that was changed because of it.
         self.session_epoch += 1
 
+    def set_unusable_password(self) -> None:
+        super().set_unusable_password()
+        self.session_epoch += 1
+
     @property
     def has_second_factor(self) -> bool:
         """No factor but the password can be enrolled so far."""

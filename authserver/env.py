@@ -6,10 +6,11 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 from typing import TypeVar
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 PREFIX = "AUTH_SERVICE__"
 MIN_SECRET_LENGTH = 32
@@ -39,8 +40,7 @@ class Environment:
         name = os.environ.get(f"{PREFIX}ENV_FILE", str(default_file))
         values: dict[str, str] = {}
         if name and Path(name).is_file():
-            from_file = dotenv_values(name, interpolate=False, encoding="utf-8")
-            values = {key: value for key, value in from_file.items() if value is not None}
+            values = _read_env_file(Path(name))
         elif name and name != str(default_file):
             raise ConfigurationError(f"{PREFIX}ENV_FILE names {name}, which is not a file.")
         environment = cls(values | os.environ)
@@ -89,7 +89,7 @@ class Environment:
         """A count per period in seconds, minutes, hours or days, such as 20/5m."""
 
         def parse(value: str) -> str:
-            if not re.fullmatch(r"[1-9]\d*/\d*[smhd]", value):
+            if not re.fullmatch(r"[1-9]\d*/([1-9]\d*)?[smhd]", value):
                 raise ValueError
             return value
 
@@ -165,6 +165,18 @@ class Environment:
         # SECURITY: the value itself stays out of the message.
         if len(value) < MIN_SECRET_LENGTH:
             raise ConfigurationError(f"{name} has a value of {len(value)} characters, at least {MIN_SECRET_LENGTH} are needed.")
+
+
+def _read_env_file(path: Path) -> dict[str, str]:
+    """Raises ConfigurationError for a line that is no NAME=value: it would be passed over in silence."""
+    try:
+        bindings = list(parse_stream(StringIO(path.read_text(encoding="utf-8"))))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}.") from None
+    for binding in bindings:
+        if binding.error or (binding.key is not None and binding.value is None):
+            raise ConfigurationError(f"{path}, line {binding.original.line}: this is not NAME=value.")
+    return {binding.key: binding.value for binding in bindings if binding.key is not None and binding.value is not None}
 
 
 def did_you_mean(word: str, known: tuple[str, ...]) -> str:

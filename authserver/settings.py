@@ -32,11 +32,19 @@ DATA_DIR = BASE_DIR / env.text("AUTH_SERVICE__DATA_DIR", default="data")
 DEBUG = False  # Also in development: an answer must never carry a traceback or a setting.
 
 
+def _folder(name: str, path: Path) -> Path:
+    """The folder, made when it is not there, for nobody else to read. `name` is the variable to mend when that fails."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{name}: the folder {path} cannot be made: {error.strerror}.") from None
+    return path
+
+
 # --- Secrets -----------------------------------------------------------------------------------
 def _development_secret() -> str:
     """The secret of this checkout, made at the first start and kept in the data folder."""
-    path = DATA_DIR / "secret-key"
-    DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = _folder("AUTH_SERVICE__DATA_DIR", DATA_DIR) / "secret-key"
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -60,7 +68,10 @@ KEY_ENCRYPTION_KEYS = env.secrets(
 
 # --- Tokens ------------------------------------------------------------------------------------
 JWT_ISSUER = env.text("AUTH_SERVICE__JWT_ISSUER", default=f"http://localhost:{PORT}" if DEVELOPMENT else None).rstrip("/")
-_issuer = urlsplit(JWT_ISSUER)
+try:
+    _issuer = urlsplit(JWT_ISSUER)
+except ValueError:  # a bracket that is not closed
+    _issuer = urlsplit("")
 if _issuer.scheme not in {"http", "https"} or not _issuer.hostname or _issuer.query or _issuer.fragment:
     raise ConfigurationError(
         f"AUTH_SERVICE__JWT_ISSUER is {JWT_ISSUER!r}, but must be an URL without query, such as https://auth.example.com."
@@ -101,7 +112,7 @@ match _database["ENGINE"]:
     case "django.db.backends.sqlite3":
         if _database["NAME"] != ":memory:":
             _database["NAME"] = BASE_DIR / _database["NAME"]
-            _database["NAME"].parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _folder("AUTH_SERVICE__DB_URL", _database["NAME"].parent)
         _database["OPTIONS"] = {
             # Writers queue at BEGIN; a deferred transaction that turns into a writer fails at once instead.
             "transaction_mode": "IMMEDIATE",
@@ -133,6 +144,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "OPTIONS": {"user_attributes": ("username", "email", "name")},
     },
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 8}},
+    {"NAME": "accounts.passwords.MaximumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 

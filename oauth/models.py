@@ -82,6 +82,8 @@ class Client(AbstractApplication):
             errors["client_id"] = "A client_id looks like no user's id and is neither the issuer nor an audience."
         if self.audience and others.filter(client_id=self.audience).exists():
             errors["audience"] = "An audience is no client's client_id."
+        if not isinstance(self.grant_types, list):
+            raise ValidationError(errors | {"grant_types": 'A list of grant types, such as ["password", "refresh_token"].'})
         unknown = [grant for grant in self.grant_types if grant not in GRANT_TYPE_CHOICES]
         if unknown:
             errors["grant_types"] = f"Not a grant type: {', '.join(map(str, unknown))}."

@@ -94,7 +94,13 @@ MUTATIONS = (
         "filter(pk=user.pk,",
         "tests/oauth/test_password_grant.py",
     ),
-    Mutation("accounts/models.py", "or a stolen session outlives", "        self.session_epoch += 1\n", "", REFRESH),
+    Mutation(
+        "accounts/models.py",
+        "or a stolen session outlives",
+        "outlives the password that was changed because of it.\n        self.session_epoch += 1\n",
+        "was changed.\n",
+        REFRESH,
+    ),
     Mutation(
         "accounts/browser_sessions.py",
         "160 bits",

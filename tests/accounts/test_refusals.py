@@ -123,7 +123,7 @@ def test_rows_are_removed_after_two_weeks(sign_in, later):
 
 def test_a_process_prunes_now_and_then_by_itself(sign_in, later, monkeypatch):
     sign_in("nobody")
-    later(**{"seconds": (refusals.KEPT_FOR + timedelta(seconds=5)).total_seconds()})
+    later(seconds=(refusals.KEPT_FOR + timedelta(seconds=5)).total_seconds())
     monkeypatch.setattr(refusals, "pruning", refusals.Pruning())
 
     sign_in("nobody")

@@ -1,0 +1,207 @@
+"""Who someone is, by user name or e-mail and password; every refusal looks the same (accounts/authentication.py)."""
+
+import logging
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.contrib.auth import authenticate as authenticate_in_browser
+from django.db.models import F
+
+from accounts.authentication import AuthenticationFailed, Backend, authenticate, record_sign_in
+from accounts.models import Role, User
+from tests.accounts.spellings import wide
+from tests.conftest import PASSWORD
+
+pytestmark = pytest.mark.django_db
+
+
+def refusal_of(identifier, password=PASSWORD):
+    with pytest.raises(AuthenticationFailed) as refusal:
+        authenticate(identifier, password=password)
+    return refusal.value
+
+
+@pytest.mark.checklist(42)
+@pytest.mark.parametrize(
+    "identifier",
+    ["alice", "ALICE", " alice\t", wide("alice"), "alice@example.com", "Alice@EXAMPLE.com", wide("alice@example.com")],
+)
+def test_alice_signs_in_by_either_identifier_in_any_spelling(alice, bob, identifier):
+    assert authenticate(identifier, password=PASSWORD).user == alice
+
+
+@pytest.mark.parametrize("password", ["", "a wrong password", PASSWORD.upper(), PASSWORD + " ", " " + PASSWORD, PASSWORD[:-1]])
+def test_a_wrong_password_is_refused(alice, password):
+    refusal = refusal_of("alice", password)
+
+    assert (refusal.reason, refusal.user) == ("wrong password", alice)
+
+
+@pytest.mark.parametrize("identifier", ["", " ", "mallory", "mallory@example.com", "al\u200dice", "al\x00ice", "\ud800", "a" * 300])
+def test_an_unknown_user_is_refused(alice, identifier):
+    refusal = refusal_of(identifier)
+
+    assert (refusal.reason, refusal.user) == ("unknown user", None)
+
+
+def test_the_password_of_another_user_is_refused(alice, make_user):
+    make_user("mallory", password="the password of mallory")
+
+    assert refusal_of("alice", "the password of mallory").reason == "wrong password"
+
+
+def test_a_disabled_user_is_refused_after_the_right_password(make_user):
+    alice = make_user("alice", is_active=False)
+
+    refusal = refusal_of("alice")
+
+    assert (refusal.reason, refusal.user) == ("disabled user", alice)
+
+
+def test_a_disabled_user_with_a_wrong_password_is_no_other_case_than_anyone(make_user):
+    make_user("alice", is_active=False)
+
+    assert refusal_of("alice", "a wrong password").reason == "wrong password"
+
+
+@pytest.mark.parametrize("password", ["", PASSWORD, "!", "None"])
+def test_a_user_without_a_password_is_refused(make_user, password):
+    alice = make_user("alice", password=None)
+
+    refusal = refusal_of("alice", password)
+
+    assert (refusal.reason, refusal.user) == ("unknown user", alice)
+
+
+@pytest.mark.parametrize("encoded", ["", "plain text", "unknown$1$salt$digest"])
+def test_a_user_whose_hash_nothing_here_reads_is_refused(alice, encoded):
+    User.objects.filter(pk=alice.pk).update(password=encoded)
+
+    assert refusal_of("alice", encoded).reason == "unknown user"
+
+
+def test_a_refusal_holds_neither_the_password_nor_the_hash(alice):
+    refusal = refusal_of("alice", "a wrong password")
+
+    assert "a wrong password" not in f"{refusal!r} {refusal}"
+    assert alice.password not in f"{refusal!r} {refusal}"
+
+
+def test_the_roles_of_the_moment_come_with_the_user(alice):
+    assert authenticate("alice", password=PASSWORD).role_names == ("author", "reviewer")
+
+    alice.roles.add(Role.objects.create(name="editor"))
+    assert authenticate("alice", password=PASSWORD).role_names == ("author", "editor", "reviewer")
+
+
+def test_a_user_without_roles_has_none(bob):
+    assert authenticate("bob", password=PASSWORD).role_names == ()
+
+
+def test_a_user_and_their_roles_are_one_statement(alice, count_statements):
+    with count_statements() as statements:
+        authenticate("alice", password=PASSWORD)
+
+    assert len(statements) == 1
+
+
+def test_a_name_that_cannot_be_asks_the_database_nothing(db, count_statements):
+    with count_statements() as statements:
+        refusal_of("al\u200dice")
+
+    assert len(statements) == 0
+
+
+# --- The stamp ---------------------------------------------------------------------------------
+
+
+def test_signing_in_stamps_the_time_and_nothing_else(alice):
+    before = User.objects.values().get(pk=alice.pk)
+
+    record_sign_in(alice)
+
+    after = User.objects.values().get(pk=alice.pk)
+    stamp = after.pop("last_sign_in_at")
+    assert abs(stamp - datetime.now(UTC)) < timedelta(minutes=1)
+    assert before.pop("last_sign_in_at") is None
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"is_active": False}, {"session_epoch": F("session_epoch") + 1}],
+    ids=["disabled", "signed out everywhere"],
+)
+def test_who_was_disabled_or_signed_out_everywhere_meanwhile_does_not_sign_in(alice, change):
+    user = authenticate("alice", password=PASSWORD).user
+    User.objects.filter(pk=alice.pk).update(**change)
+
+    with pytest.raises(AuthenticationFailed) as refusal:
+        record_sign_in(user)
+
+    assert refusal.value.reason == "changed meanwhile"
+    assert User.objects.get(pk=alice.pk).last_sign_in_at is None
+
+
+def test_who_was_deleted_meanwhile_does_not_sign_in(alice):
+    user = authenticate("alice", password=PASSWORD).user
+    User.objects.filter(pk=alice.pk).delete()
+
+    with pytest.raises(AuthenticationFailed, match="changed meanwhile"):
+        record_sign_in(user)
+
+
+def test_a_password_changed_meanwhile_keeps_the_old_one_out(alice):
+    user = authenticate("alice", password=PASSWORD).user
+    changed = User.objects.get(pk=alice.pk)
+    changed.set_password("another horse battery")
+    changed.save()
+
+    with pytest.raises(AuthenticationFailed, match="changed meanwhile"):
+        record_sign_in(user)
+
+
+# --- In the browser ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("identifier", ["root", "ROOT@EXAMPLE.COM"])
+def test_the_browser_signs_in_by_the_same_rules(make_user, identifier):
+    root = make_user("root", is_staff=True)
+
+    assert authenticate_in_browser(username=identifier, password=PASSWORD) == root
+    assert User.objects.get(pk=root.pk).last_sign_in_at is not None
+
+
+@pytest.mark.parametrize(
+    ("identifier", "password"),
+    [
+        ("root", "a wrong password"),
+        ("root", ""),
+        ("root", "p" * 2000),
+        ("mallory", PASSWORD),
+        ("disabled", PASSWORD),
+        ("alice", PASSWORD),
+        ("", ""),
+    ],
+)
+def test_the_browser_is_refused_by_the_same_rules_and_is_for_staff(alice, make_user, identifier, password):
+    make_user("root", is_staff=True)
+    make_user("disabled", is_staff=True, is_active=False)
+
+    assert authenticate_in_browser(username=identifier, password=password) is None
+    assert not User.objects.filter(last_sign_in_at__isnull=False).exists()
+
+
+@pytest.mark.parametrize("credentials", [{}, {"username": "alice"}, {"password": PASSWORD}, {"token": "something"}])
+def test_credentials_of_another_kind_sign_nobody_in(alice, credentials):
+    assert Backend().authenticate(None, **credentials) is None
+
+
+def test_a_refusal_in_the_browser_is_logged_with_its_reason_and_without_what_was_typed(alice, caplog):
+    with caplog.at_level(logging.INFO, logger="accounts.authentication"):
+        authenticate_in_browser(username="alice", password="a wrong password")
+
+    (record,) = [record for record in caplog.records if record.name == "accounts.authentication"]
+    assert record.reason == "wrong password"
+    assert "a wrong password" not in str(vars(record))
+    assert "alice" not in str(vars(record))

@@ -1,0 +1,144 @@
+"""The real server in a process of its own, on a port and a database of its own."""
+
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import psycopg
+from psycopg import sql
+
+from tests.postgres import free_port
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ISSUER = "https://auth.codelab.local"
+START_SECONDS = 120
+STOP_SECONDS = 40  # more than gunicorn's graceful_timeout
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that answers."""
+
+    port: int
+    folder: Path
+    log: Path
+    bootstrap_output: str  # the only place where the secret of codelab-internal is seen
+
+    @property
+    def base_url(self) -> str:
+        return f"http://localhost:{self.port}"
+
+    def output(self) -> str:
+        """All that it has printed and logged so far."""
+        return self.log.read_text(encoding="utf-8")
+
+
+@contextmanager
+def authserver(folder: Path, **variables: str) -> Iterator[Server]:
+    """Migrate, bootstrap and serve in `folder`; `variables` are added to the environment."""
+    with ExitStack() as stack:
+        postgres_url = os.environ.get("TEST_DB_URL", "")
+        database_url = stack.enter_context(_new_database(postgres_url)) if postgres_url else f"sqlite:///{folder}/auth.db"
+        port = free_port()
+        environment = clean_environment(
+            ENVIRONMENT="development",
+            AUTH_SERVICE__ENV_FILE="",
+            AUTH_SERVICE__PORT=str(port),
+            AUTH_SERVICE__DATA_DIR=str(folder),
+            AUTH_SERVICE__SECRET_KEY=secrets.token_urlsafe(48),
+            AUTH_SERVICE__JWT_ISSUER=ISSUER,
+            AUTH_SERVICE__DB_URL=database_url,
+            WEB_CONCURRENCY="2",
+            **variables,
+        )
+        run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, environment=environment)
+        bootstrap_output = run([sys.executable, "manage.py", "bootstrap", "--demo"], cwd=ROOT, environment=environment)
+        log = stack.enter_context(
+            serving(
+                [sys.executable, "-m", "gunicorn", "-c", "authserver/gunicorn.py"],
+                cwd=ROOT,
+                environment=environment,
+                log=folder / "server.log",
+                ready_url=f"http://localhost:{port}/ready",
+            )
+        )
+        yield Server(port, folder, log, bootstrap_output)
+
+
+@contextmanager
+def serving(command: list[str], *, cwd: Path, environment: dict[str, str], log: Path, ready_url: str) -> Iterator[Path]:
+    """Start a server, wait until `ready_url` answers 200, and stop it at the end. Gives the file of its output."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        _wait_until_ready(process, ready_url, log=log)
+        yield log
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+
+
+def run(command: list[str], *, cwd: Path, environment: dict[str, str]) -> str:
+    """What the command prints. Raises AssertionError, with all of its output, when it fails."""
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=START_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command} failed with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def clean_environment(**variables: str) -> dict[str, str]:
+    """Nothing of the environment of who runs the tests but where programs are found."""
+    return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "PYTHONUTF8": "1"} | variables
+
+
+@contextmanager
+def _new_database(server_url: str) -> Iterator[str]:
+    """The URL of an empty database beside the one that `server_url` names; dropped at the end."""
+    name = f"e2e_{secrets.token_hex(6)}"
+    _execute(server_url, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    try:
+        yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
+    finally:
+        _execute(server_url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _execute(url: str, statement: sql.Composed) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement)
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str, *, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    answer = "nothing"
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            response = httpx.get(url, timeout=5)
+        except httpx.TransportError as error:
+            answer = repr(error)
+        else:
+            if response.status_code == 200:
+                return
+            answer = f"{response.status_code} {response.text}"
+        time.sleep(0.05)
+    raise AssertionError(f"{url} did not get ready; its last answer was {answer}, and its output:\n{log.read_text(encoding='utf-8')}")
