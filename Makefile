@@ -7,15 +7,18 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_SYSTEM_CERTS := 1
 INSTALL = $(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python -r
 
-.PHONY: help run test check format lock clean
+.PHONY: help run test hostile check format lock clean
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE "^[a-z]+:.*##" $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
 run: .venv/.run data/.ready ## serve on 127.0.0.1:8003 with demo data, on SQLite
 	@exec env ENVIRONMENT=development $(BIN)/gunicorn -c authserver/gunicorn.py
 
 test: .venv/.dev ## the whole suite on SQLite, then on a PostgreSQL of its own
 	$(BIN)/python tests/run.py
+
+hostile: .venv/.dev ## attack it: fuzzing, kill -9, races, copies, each SECURITY line taken out (MINUTES=10)
+	$(BIN)/python tests/hostile/run.py $(MINUTES)
 
 check: .venv/.dev ## format, lint, types, migrations, deployment checks
 	$(BIN)/ruff format --check .

@@ -4,12 +4,16 @@ WEB_CONCURRENCY is the number of processes; SQLite serves one.
 """
 
 import os
+import socket
+import struct
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "authserver.settings")
 os.environ.setdefault("SERVER_SOFTWARE", "gunicorn")  # before the settings are read: they set a server's limits
 
 from authserver import settings
+
+READ_TIMEOUT_SECONDS = 10
 
 wsgi_app = "authserver.wsgi"
 bind = f"127.0.0.1:{settings.PORT}" if settings.DEVELOPMENT else f"0.0.0.0:{settings.PORT}"
@@ -30,6 +34,9 @@ loglevel = "warning" if settings.DEVELOPMENT else "info"
 
 
 def when_ready(server: Any) -> None:
+    # A client that stops in the middle of its request gives its thread back; accepted sockets inherit it.
+    for listener in server.LISTENERS:
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", READ_TIMEOUT_SECONDS, 0))
     for note in settings.CONFIGURATION_NOTES:
         server.log.warning(note)
     if settings.DEVELOPMENT:

@@ -31,6 +31,8 @@ class Gate:
         response["Referrer-Policy"] = "same-origin" if is_page else "no-referrer"
         if not response.streaming and not response.has_header("Content-Length"):
             response["Content-Length"] = str(len(response.content))
+        if request.method == "HEAD" and not response.streaming:
+            response.content = b""
         return response
 
     @staticmethod

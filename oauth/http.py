@@ -189,12 +189,15 @@ def _read_body(request: HttpRequest) -> bytes:
         raise InvalidRequest("Content-Length is not a number.") from None
     if length > MAX_BODY_BYTES:
         raise BodyTooLarge(f"The body has more than {MAX_BODY_BYTES} bytes.")
+    is_chunked = bool(request.META.get("HTTP_TRANSFER_ENCODING"))
     try:
         # Django reads no body without a Content-Length; of a chunked one the server has undone the chunks.
-        is_chunked = bool(request.META.get("HTTP_TRANSFER_ENCODING"))
         body: bytes = request.META["wsgi.input"].read(MAX_BODY_BYTES + 1) if is_chunked else request.read(length)
     except (OSError, ParseException):  # of the connection, of gunicorn's reader of chunks
         raise InvalidRequest("The body ended early, or its chunks are malformed.") from None
+    if not is_chunked and len(body) < length:
+        # SECURITY: half a request spends no token (RFC 9112 §8): the client cannot know that it was answered.
+        raise InvalidRequest("The body ended early.")
     if len(body) > MAX_BODY_BYTES:
         raise BodyTooLarge(f"The body has more than {MAX_BODY_BYTES} bytes.")
     return body

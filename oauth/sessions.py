@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 
 from accounts import audit, clock, roles
 from accounts.addresses import network_of
@@ -28,6 +28,7 @@ from oauth.errors import InvalidGrant, InvalidScope
 from oauth.models import Client, Session
 from oauth.refresh_tokens import RefreshToken
 
+REUSED = "refresh_token_reused"
 RETRY_WINDOW = timedelta(seconds=60)
 _TRIES = 3
 
@@ -128,7 +129,7 @@ def refresh(value: str, *, client: Client, scope: str, idempotency_key: str, ori
 
 
 def revoke(session_id: uuid.UUID, *, reason: str) -> bool:
-    """End a session, once: True when this call did it. A statement of its own, so that no rollback takes it back."""
+    """End a session, once: True when this call did it."""
     ended = with_reconnect(
         lambda: Session.objects.filter(pk=session_id, revoked_at=None).update(revoked_at=clock.Instant(), revoked_reason=reason)
     )
@@ -210,10 +211,8 @@ def _ensure_not_refused(attempt: _Attempt, seen: _Seen) -> None:
     ahead = attempt.token.generation - seen.generation
     mercy = _mercy(attempt, seen) if ahead == -1 else None
     if ahead < 0 and mercy is None:
-        # SECURITY: at any age. The alarm follows the statement that ends the session; nothing takes either back.
         refusal = InvalidGrant("refresh token reused", user_id=seen.user_id)
-        if revoke(attempt.token.session_id, reason="refresh_token_reused"):
-            _record("session:refresh_token:reused", attempt, seen, error_id=refusal.error_id)
+        _end_reused(attempt, seen, error_id=refusal.error_id)
         raise refusal
     if not seen.is_live:
         raise InvalidGrant("session expired, or its user or client disabled", user_id=seen.user_id)
@@ -222,6 +221,20 @@ def _ensure_not_refused(attempt: _Attempt, seen: _Seen) -> None:
     # SECURITY: bounded, so that a stolen key cannot name a generation far ahead.
     elif ahead > settings.REFRESH_CATCH_UP_GENERATIONS:
         raise InvalidGrant(f"refresh token is {ahead} generations ahead of the session", user_id=seen.user_id)
+
+
+def _end_reused(attempt: _Attempt, seen: _Seen, *, error_id: str) -> None:
+    """End the session and record it, in one transaction: a process that dies in between leaves both to the next try."""
+    try:
+        with transaction.atomic():
+            # SECURITY: whatever the age of the token, or a thief's copy goes on.
+            if revoke(attempt.token.session_id, reason=REUSED):
+                _record("session:refresh_token:reused", attempt, seen, error_id=error_id)
+    except DatabaseError:
+        # SECURITY: the record may be lost, the end may not.
+        revoke(attempt.token.session_id, reason=REUSED)
+        logger.exception("a reused refresh token ended its session without a record", extra={"sid": str(attempt.token.session_id)})
+        raise
 
 
 def _mercy(attempt: _Attempt, seen: _Seen) -> str | None:

@@ -127,7 +127,14 @@ MUTATIONS = (
         REFRESH,
     ),
     Mutation(
-        SESSIONS, "at any age", '        if revoke(attempt.token.session_id, reason="refresh_token_reused"):', "        if True:", REFRESH
+        SESSIONS, "whatever the age", "            if revoke(attempt.token.session_id, reason=REUSED):", "            if True:", REFRESH
+    ),
+    Mutation(
+        SESSIONS,
+        "the record may be lost",
+        "        revoke(attempt.token.session_id, reason=REUSED)\n        logger",
+        "        logger",
+        REFRESH,
     ),
     Mutation(SESSIONS, "bounded, so that", "    elif ahead > settings.REFRESH_CATCH_UP_GENERATIONS:", "    elif False:", REFRESH),
     Mutation(
@@ -143,6 +150,13 @@ MUTATIONS = (
     Mutation(SESSIONS, UPDATE, "          AND revoked_at IS NULL AND expires_at > {now}\n", "          AND revoked_at IS NULL\n", REFRESH),
     Mutation(SESSIONS, UPDATE, "          AND {_USER_IS_LIVE} AND {_CLIENT_IS_LIVE}\n", "          AND {_CLIENT_IS_LIVE}\n", REFRESH),
     Mutation(SESSIONS, UPDATE, "          AND {_USER_IS_LIVE} AND {_CLIENT_IS_LIVE}\n", "          AND {_USER_IS_LIVE}\n", REFRESH),
+    Mutation(
+        "oauth/http.py",
+        "half a request",
+        "    if not is_chunked and len(body) < length:",
+        "    if False:",
+        "tests/e2e/test_http.py",
+    ),
     Mutation(
         "oauth/http.py",
         "PostgreSQL refuses NUL",

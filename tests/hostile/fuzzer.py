@@ -137,7 +137,7 @@ def judge(request: bytes, answer: bytes, *, in_time: bool) -> str:
     if LEAKS.search(answer):
         return "the answer shows where it came from"
     head, _, body = answer.partition(b"\r\n\r\n")
-    if b"text/html" in head and not request.partition(b" ")[2].startswith((b"/admin", b"/ ")):
+    if b"text/html" in head and request.partition(b" ")[2].startswith((b"/oauth", b"/.well-known", b"/api")):
         return "HTML where machines read"
     if b"application/json" in head and b'"error"' in body and body.count(b"HTTP/1.1") == 0:
         try:

@@ -106,9 +106,9 @@ def test_a_token_without_the_scope_is_told_which_one_it_lacks(get, sign_in):
 
 
 def test_an_expired_token_is_refused_after_the_skew(get, later):
-    later(seconds=959)
+    later(seconds=958)
     assert get("/api/v1/me").status_code == 200
-    later(seconds=2)
+    later(seconds=3)
 
     assert get("/api/v1/me").status_code == 401
 

@@ -7,9 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connections
 
+from accounts import clock
 from accounts.models import AuditEvent, User
-from oauth import sessions
+from oauth import clients, grant_types, sessions
 from oauth.errors import OAuthError
+from oauth.http import Form
 from oauth.models import Client, Session
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -125,6 +127,31 @@ def test_after_a_refresh_raced_with_an_end_nothing_is_left_alive(signed_in, spen
         spend(newest)
 
 
+def test_once_a_client_is_disabled_no_token_of_its_own_is_issued(robot, signing_key, at_once):
+    """Twenty requests race with the switch: whoever begins after it gets nothing, although every process has the client cached."""
+    disabled = threading.Event()
+
+    def ask():
+        began_after = disabled.is_set()
+        client = clients.cache.find("robot")
+        request = grant_types.TokenRequest(Form({"scope": "api:read"}), client, ORIGIN, "", clock.now())
+        try:
+            grant_types.client_credentials(request)
+        except OAuthError:
+            return "refused", began_after
+        return "issued", began_after
+
+    def disable():
+        Client.objects.filter(client_id="robot").update(is_active=False)
+        disabled.set()
+
+    results = [result for result in at_once(*[ask] * 10, disable, *[ask] * 10) if result is not None]
+    afterwards = [ask() for _ in range(3)]
+
+    assert ("issued", True) not in results
+    assert afterwards == [("refused", True)] * 3
+
+
 def test_a_chain_of_refreshes_under_parallel_reuse_never_forks(signed_in, spend, at_once):
     """Several thieves with one copy: two live tokens never come out, whoever is first."""
     token = signed_in.body["refresh_token"]
@@ -141,7 +168,6 @@ def test_a_chain_of_refreshes_under_parallel_reuse_never_forks(signed_in, spend,
 
 
 def test_a_first_key_made_by_several_processes_is_one(db, at_once):
-    from accounts import clock
     from oauth import keys
     from oauth.models import SigningKey
 

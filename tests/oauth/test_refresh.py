@@ -126,6 +126,29 @@ def test_reuse_with_a_scope_that_would_be_refused_ends_the_session_all_the_same(
     assert_dead(refresh(token_of(live)))
 
 
+def test_a_record_that_cannot_be_written_does_not_keep_the_session_alive(signed_in, refresh, monkeypatch, caplog):
+    live = refresh(token_of(signed_in))
+
+    def fail(event, **fields):
+        raise OperationalError("disk full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sessions.audit, "record", fail)
+        assert refresh(token_of(signed_in)).error == "temporarily_unavailable"
+
+    assert_dead(refresh(token_of(live)))
+    assert Session.objects.get().revoked_reason == "refresh_token_reused"
+    assert "without a record" in caplog.text
+
+
+def test_the_record_of_a_reuse_names_the_error_id_of_its_answer(signed_in, refresh):
+    refresh(token_of(signed_in))
+
+    answer = refresh(token_of(signed_in))
+
+    assert AuditEvent.objects.get(event="session:refresh_token:reused").error_id == answer.body["error_id"]
+
+
 @pytest.mark.checklist(67)
 def test_another_clients_token_is_refused_and_stays_alive(signed_in, refresh, make_client):
     make_client("mallorys-app")

@@ -1,5 +1,6 @@
 """One session against a plain model of it: whatever is done in whatever order, both say the same."""
 
+import os
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -220,7 +221,7 @@ def test_a_session_does_what_its_model_does_whatever_happens(make_client):
     run_state_machine_as_test(
         SessionMachine,
         settings=settings(
-            max_examples=120 if connection.vendor == "sqlite" else 60,
+            max_examples=int(os.environ.get("MACHINE_EXAMPLES") or (100 if connection.vendor == "sqlite" else 50)),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

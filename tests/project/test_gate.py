@@ -4,6 +4,8 @@ import ipaddress
 
 import pytest
 
+from tests.conftest import PASSWORD
+
 PATHS = ["/", "/live", "/health", "/oauth/token", "/.well-known/jwks.json", "/api/v1/me", "/nothing", "/admin/login/"]
 
 
@@ -100,3 +102,18 @@ def test_the_landing_page_names_what_is_on(client, db):
 
     assert "client_credentials" in page
     assert "/admin/" in page
+
+
+@pytest.mark.checklist(109)
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:3000"])
+def test_no_origin_is_let_in_but_to_the_public_documents(post, client, editor, alice, origin):
+    token = post({"grant_type": "password", "username": "alice", "password": PASSWORD, "client_id": "editor"}, HTTP_ORIGIN=origin)
+    preflight = client.options("/oauth/token", HTTP_ORIGIN=origin, HTTP_ACCESS_CONTROL_REQUEST_METHOD="POST")
+    own_data = client.get("/api/v1/me", HTTP_ORIGIN=origin)
+
+    for response in (token.response, preflight, own_data):
+        assert not [name for name in response.headers if name.lower().startswith("access-control-")]
+    for path in ("/.well-known/jwks.json", "/.well-known/oauth-authorization-server"):
+        public = client.get(path, HTTP_ORIGIN=origin)
+        assert public["Access-Control-Allow-Origin"] == "*"
+        assert not public.has_header("Access-Control-Allow-Credentials")

@@ -1,0 +1,52 @@
+"""A server on a database that keeps what it commits, and what was counted while it was ill-treated."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import httpx
+import pytest
+
+from tests.e2e.servers import Server, authserver
+from tests.faults.database import Database
+from tests.faults.processes import Gunicorn
+from tests.postgres import postgres
+
+TABLES = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Two worker processes on PostgreSQL with fsync, or one on SQLite."""
+    with ExitStack() as running, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("no_proxy", "localhost,127.0.0.1")  # httpx would ask a developer's proxy for them
+        if os.environ.get("TEST_DB_URL"):
+            patch.setenv("TEST_DB_URL", running.enter_context(postgres(durable=True)))
+        yield running.enter_context(authserver(tmp_path_factory.mktemp("faults")))
+
+
+@pytest.fixture(scope="session")
+def gunicorn(server: Server) -> Gunicorn:
+    return Gunicorn.serving(server.port)
+
+
+@pytest.fixture(scope="session")
+def database(gunicorn: Gunicorn) -> Database:
+    return Database(gunicorn.variable("AUTH_SERVICE__DB_URL"))
+
+
+@pytest.fixture(scope="session")
+def http(server: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.base_url, timeout=20) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def report(pytestconfig: pytest.Config) -> list[str]:
+    """What is put here is printed at the end of the run, whether it went well or not."""
+    return pytestconfig.stash.setdefault(TABLES, [])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for table in config.stash.get(TABLES, []):
+        terminalreporter.write_line(f"\n{table}")
