@@ -19,13 +19,14 @@ from oauth.access_tokens import Signer
 from oauth.errors import InvalidGrant, InvalidScope, MfaRequired, OAuthError
 from oauth.http import Form
 from oauth.models import CLIENT_CREDENTIALS, PASSWORD, REFRESH_TOKEN, Client
+from oauth.session_rows import Origin
 
 
 @dataclass(frozen=True)
 class TokenRequest:
     form: Form
     client: Client
-    origin: sessions.Origin
+    origin: Origin
     idempotency_key: str
     now: datetime
 

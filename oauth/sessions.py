@@ -5,44 +5,32 @@ when no row was updated, the session is looked at to tell why.
 """
 
 import hmac
-import json
 import logging
 import secrets
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import cache
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, transaction
 
 from accounts import audit, clock, roles
 from accounts.addresses import network_of
 from accounts.models import User
 from accounts.reconnect import with_reconnect
-from oauth import refresh_tokens, scopes
+from oauth import refresh_tokens, scopes, session_rows
 from oauth.access_tokens import SessionClaims
 from oauth.errors import InvalidGrant, InvalidScope
 from oauth.models import Client, Session
 from oauth.refresh_tokens import RefreshToken
+from oauth.session_rows import Attempt, Origin, SessionRow
 
 REUSED = "refresh_token_reused"
-RETRY_WINDOW = timedelta(seconds=60)
 _TRIES = 3
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a request came from."""
-
-    address: str | None
-    user_agent: str
 
 
 @dataclass(frozen=True, repr=False)  # SECURITY: no repr: it holds a refresh token.
@@ -53,36 +41,6 @@ class Issued:
     scope: str
     claims: SessionClaims
     refresh_token_value: str
-
-
-@dataclass(frozen=True, repr=False)
-class _Attempt:
-    """One request that presents a refresh token."""
-
-    token: RefreshToken
-    client: Client
-    origin: Origin
-    retry_digests: tuple[bytes, ...]
-    has_key: bool
-
-
-@dataclass(frozen=True, repr=False)
-class _Seen:
-    """A session as it stood when it was looked at."""
-
-    user_id: uuid.UUID
-    client_pk: int
-    scope: str
-    generation: int
-    is_revoked: bool
-    is_live: bool
-    retry_digest: bytes | None
-    is_in_retry_window: bool
-    is_in_overlap: bool
-    address: str | None
-    auth_time: datetime
-    amr: str
-    roles: str | None
 
 
 def open(user: User, *, role_names: Sequence[str], client: Client, scope: str, amr: str, origin: Origin, now: datetime) -> Issued:
@@ -136,25 +94,25 @@ def revoke(session_id: uuid.UUID, *, reason: str) -> bool:
     return ended == 1
 
 
-def _attempt(token: RefreshToken, *, client: Client, idempotency_key: str, origin: Origin) -> _Attempt:
+def _attempt(token: RefreshToken, *, client: Client, idempotency_key: str, origin: Origin) -> Attempt:
     # Without a key a random name stands for this request: if its answer is lost between the database
     # and us, the repetition inside this request recognises its own commit.
     name = f"key {idempotency_key}" if idempotency_key else f"request {secrets.token_hex(16)}"
     digests = refresh_tokens.retry_digests(token, client_id=client.client_id, attempt=name, keys=settings.TOKEN_KEYS)
-    return _Attempt(token, client, origin, digests, has_key=bool(idempotency_key))
+    return Attempt(token, client, origin, digests, has_key=bool(idempotency_key))
 
 
-def _ensure_unspent_within_grant(attempt: _Attempt, *, asked: str) -> None:
+def _ensure_unspent_within_grant(attempt: Attempt, *, asked: str) -> None:
     """Raise InvalidScope before anything is spent, so that the refusal leaves the token as it was.
 
     Not for a token that was spent already: what is to be said of it, `_spend` says.
     """
-    seen = _look(attempt)
+    seen = session_rows.look(attempt)
     if seen is not None and seen.client_pk == attempt.client.pk and seen.generation <= attempt.token.generation:
         _scope_for(seen, client=attempt.client, asked=asked)
 
 
-def _scope_for(session: _Seen, *, client: Client, asked: str) -> str:
+def _scope_for(session: SessionRow, *, client: Client, asked: str) -> str:
     """The scope of the access token: what is asked for, within what was granted and the client may have today. Raises InvalidScope."""
     grant = scopes.parse(session.scope) & client.allowed_scope_set
     if not asked:
@@ -169,7 +127,7 @@ def _scope_for(session: _Seen, *, client: Client, asked: str) -> str:
     return scopes.format(wanted)
 
 
-def _issue(session: _Seen, *, token: RefreshToken, client: Client, asked: str) -> Issued:
+def _issue(session: SessionRow, *, token: RefreshToken, client: Client, asked: str) -> Issued:
     return Issued(
         user_id=session.user_id,
         scope=_scope_for(session, client=client, asked=asked),
@@ -180,16 +138,16 @@ def _issue(session: _Seen, *, token: RefreshToken, client: Client, asked: str) -
     )
 
 
-def _spend(attempt: _Attempt) -> _Seen:
+def _spend(attempt: Attempt) -> SessionRow:
     """Advance the session past the token's generation, or find a mercy that gives the successor again. Raises InvalidGrant."""
     expected = attempt.token.generation
     for _ in range(_TRIES):
-        advanced = _advance(attempt, expected=expected)
+        advanced = session_rows.advance(attempt, expected=expected)
         if advanced is not None:
             if expected < attempt.token.generation:
                 _report_catch_up(attempt, advanced, gap=attempt.token.generation - expected)
             return advanced
-        seen = _look(attempt)
+        seen = session_rows.look(attempt)
         if seen is None:
             raise InvalidGrant("session unknown")
         _ensure_not_refused(attempt, seen)
@@ -199,7 +157,7 @@ def _spend(attempt: _Attempt) -> _Seen:
     raise InvalidGrant("session kept changing")
 
 
-def _ensure_not_refused(attempt: _Attempt, seen: _Seen) -> None:
+def _ensure_not_refused(attempt: Attempt, seen: SessionRow) -> None:
     """Raise InvalidGrant unless a mercy applies, or the session stands behind the token and may catch up with it."""
     if seen.client_pk != attempt.client.pk:
         # SECURITY: no one but its own client may end a session, or a stolen token would be a weapon.
@@ -223,7 +181,7 @@ def _ensure_not_refused(attempt: _Attempt, seen: _Seen) -> None:
         raise InvalidGrant(f"refresh token is {ahead} generations ahead of the session", user_id=seen.user_id)
 
 
-def _end_reused(attempt: _Attempt, seen: _Seen, *, error_id: str) -> None:
+def _end_reused(attempt: Attempt, seen: SessionRow, *, error_id: str) -> None:
     """End the session and record it, in one transaction: a process that dies in between leaves both to the next try."""
     try:
         with transaction.atomic():
@@ -237,7 +195,7 @@ def _end_reused(attempt: _Attempt, seen: _Seen, *, error_id: str) -> None:
         raise
 
 
-def _mercy(attempt: _Attempt, seen: _Seen) -> str | None:
+def _mercy(attempt: Attempt, seen: SessionRow) -> str | None:
     """The audit event of the mercy that an honest client has a claim to, for the live session's immediate predecessor."""
     if seen.is_in_retry_window and any(hmac.compare_digest(seen.retry_digest or b"", digest) for digest in attempt.retry_digests):
         return "session:refresh:retried"
@@ -252,7 +210,7 @@ def _is_same_network(one: str | None, other: str | None) -> bool:
     return network is not None and network == network_of(other)
 
 
-def _report_catch_up(attempt: _Attempt, advanced: _Seen, *, gap: int) -> None:
+def _report_catch_up(attempt: Attempt, advanced: SessionRow, *, gap: int) -> None:
     """The tag proves that we issued this generation, so the database had lost writes (a failover)."""
     logger.error(
         "a session was behind its refresh token: the database has lost writes", extra={"sid": str(attempt.token.session_id), "gap": gap}
@@ -260,7 +218,7 @@ def _report_catch_up(attempt: _Attempt, advanced: _Seen, *, gap: int) -> None:
     _record("session:refresh:caught_up", attempt, advanced, gap=gap)
 
 
-def _record(event: str, attempt: _Attempt, seen: _Seen, *, error_id: str = "", **detail: Any) -> None:
+def _record(event: str, attempt: Attempt, seen: SessionRow, *, error_id: str = "", **detail: Any) -> None:
     audit.record(
         event,
         actor_id=seen.user_id,
@@ -271,112 +229,3 @@ def _record(event: str, attempt: _Attempt, seen: _Seen, *, error_id: str = "", *
         error_id=error_id,
         detail={"generation": attempt.token.generation, "with_key": attempt.has_key, **detail},
     )
-
-
-# --- The two statements ------------------------------------------------------------------------
-# Raw SQL: the ORM would cost more than the statement, and turns a related filter into a subquery.
-
-_USER_IS_LIVE = (
-    "EXISTS (SELECT 1 FROM accounts_user WHERE accounts_user.id = oauth_session.user_id"
-    " AND accounts_user.is_active AND accounts_user.session_epoch = oauth_session.user_epoch)"
-)
-_CLIENT_IS_LIVE = "EXISTS (SELECT 1 FROM oauth_client WHERE oauth_client.id = oauth_session.client_id AND oauth_client.is_active)"
-
-
-@cache
-def _columns(vendor: str) -> str:
-    role_names = roles.names_sql(user_column="oauth_session.user_id")
-    return f"user_id, client_id, scope, generation, retry_digest, address, auth_time, amr, {role_names}"
-
-
-@cache
-def _advance_sql(vendor: str) -> str:
-    now, expiry = clock.instant_sql("now"), clock.instant_sql("expiry")
-    # SECURITY: own columns in the outer WHERE, the others inside EXISTS: PostgreSQL checks them
-    # again after it has waited for the row; a related filter it would not.
-    return f"""
-        UPDATE oauth_session
-        SET generation = %(next)s, refreshed_at = {now}, retry_digest = %(retry_digest)s,
-            expires_at = CASE WHEN ends_at < {expiry} THEN ends_at ELSE {expiry} END,
-            address = %(address)s, user_agent = %(user_agent)s
-        WHERE id = %(id)s AND generation = %(expected)s AND client_id = %(client)s
-          AND revoked_at IS NULL AND expires_at > {now}
-          AND {_USER_IS_LIVE} AND {_CLIENT_IS_LIVE}
-        RETURNING {_columns(vendor)}"""  # noqa: S608 - composed of constants
-
-
-@cache
-def _look_sql(vendor: str) -> str:
-    now, retry_since, overlap_since = (clock.instant_sql(name) for name in ("now", "retry_since", "overlap_since"))
-    return f"""
-        SELECT {_columns(vendor)}, revoked_at IS NOT NULL,
-               revoked_at IS NULL AND expires_at > {now} AND {_USER_IS_LIVE} AND {_CLIENT_IS_LIVE},
-               refreshed_at > {retry_since}, refreshed_at > {overlap_since}
-        FROM oauth_session WHERE id = %(id)s"""  # noqa: S608 - composed of constants
-
-
-def _advance(attempt: _Attempt, *, expected: int) -> _Seen | None:
-    """Move the session from generation `expected` to the one after the token's; None when it does not stand there, or is dead."""
-    parameters = {
-        "id": _uuid_parameter(attempt.token.session_id),
-        "client": attempt.client.pk,
-        "expected": expected,
-        "next": attempt.token.generation + 1,
-        "now": clock.instant_parameter(),
-        "expiry": clock.instant_parameter(plus=attempt.client.refresh_lifetime),
-        "retry_digest": attempt.retry_digests[0],
-        "address": attempt.origin.address,
-        "user_agent": attempt.origin.user_agent,
-    }
-    row = _fetch_one(_advance_sql(connection.vendor), parameters)
-    return None if row is None else _seen((*row, False, True, True, True))
-
-
-def _look(attempt: _Attempt) -> _Seen | None:
-    parameters = {
-        "id": _uuid_parameter(attempt.token.session_id),
-        "now": clock.instant_parameter(),
-        "retry_since": clock.instant_parameter(plus=-RETRY_WINDOW),
-        "overlap_since": clock.instant_parameter(plus=-attempt.client.refresh_overlap),
-    }
-    row = _fetch_one(_look_sql(connection.vendor), parameters)
-    return None if row is None else _seen(row)
-
-
-def _fetch_one(sql: str, parameters: dict[str, Any]) -> tuple[Any, ...] | None:
-    def run() -> tuple[Any, ...] | None:
-        with connection.cursor() as cursor:
-            cursor.execute(sql, parameters)
-            row: tuple[Any, ...] | None = cursor.fetchone()
-            return row
-
-    return with_reconnect(run)
-
-
-def _seen(row: Sequence[Any]) -> _Seen:
-    user_id, client_pk, scope, generation, digest, address, auth_time, amr, role_names, revoked, live, retry, overlap = row
-    return _Seen(
-        user_id=user_id if isinstance(user_id, uuid.UUID) else uuid.UUID(user_id),
-        client_pk=client_pk,
-        scope=scope,
-        generation=generation,
-        is_revoked=bool(revoked),
-        is_live=bool(live),
-        retry_digest=None if digest is None else bytes(digest),
-        is_in_retry_window=bool(retry),
-        is_in_overlap=bool(overlap),
-        address=None if address is None else str(address),
-        auth_time=_instant(auth_time),
-        amr=amr,
-        roles=role_names if role_names is None or isinstance(role_names, str) else json.dumps(role_names),
-    )
-
-
-def _uuid_parameter(value: uuid.UUID) -> Any:
-    return value if connection.features.has_native_uuid_field else value.hex
-
-
-def _instant(value: datetime | str) -> datetime:
-    """SQLite gives naive text, or a naive datetime where the column's type is known to the driver."""
-    parsed = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)

@@ -12,7 +12,7 @@ from oauth import clients, keys, metadata
 from oauth.errors import InvalidRequest, TemporarilyUnavailable, UnauthorizedClient, UnsupportedGrantType
 from oauth.grant_types import GRANT_TYPES, TokenRequest, offered
 from oauth.http import Form, note_client, note_shape, only, renders_oauth_errors, respond, user_agent
-from oauth.sessions import Origin
+from oauth.session_rows import Origin
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{16,255}")
 

@@ -31,7 +31,7 @@ class Mutation:
     tests: str
 
 
-SESSIONS, REFRESH = "oauth/sessions.py", "tests/oauth/test_refresh.py"
+SESSIONS, ROWS, REFRESH = "oauth/sessions.py", "oauth/session_rows.py", "tests/oauth/test_refresh.py"
 UPDATE = "own columns in the outer WHERE"
 
 MUTATIONS = (
@@ -144,12 +144,12 @@ MUTATIONS = (
         "if seen.is_in_overlap:",
         REFRESH,
     ),
-    Mutation(SESSIONS, UPDATE, "WHERE id = %(id)s AND generation = %(expected)s AND client_id", "WHERE id = %(id)s AND client_id", REFRESH),
-    Mutation(SESSIONS, UPDATE, " AND client_id = %(client)s\n", "\n", REFRESH),
-    Mutation(SESSIONS, UPDATE, "          AND revoked_at IS NULL AND expires_at > {now}\n", "          AND expires_at > {now}\n", REFRESH),
-    Mutation(SESSIONS, UPDATE, "          AND revoked_at IS NULL AND expires_at > {now}\n", "          AND revoked_at IS NULL\n", REFRESH),
-    Mutation(SESSIONS, UPDATE, "          AND {_USER_IS_LIVE} AND {_CLIENT_IS_LIVE}\n", "          AND {_CLIENT_IS_LIVE}\n", REFRESH),
-    Mutation(SESSIONS, UPDATE, "          AND {_USER_IS_LIVE} AND {_CLIENT_IS_LIVE}\n", "          AND {_USER_IS_LIVE}\n", REFRESH),
+    Mutation(ROWS, UPDATE, "WHERE id = %(id)s AND generation = %(expected)s AND client_id", "WHERE id = %(id)s AND client_id", REFRESH),
+    Mutation(ROWS, UPDATE, " AND client_id = %(client)s\n", "\n", REFRESH),
+    Mutation(ROWS, UPDATE, "          AND revoked_at IS NULL AND expires_at > {now}\n", "          AND expires_at > {now}\n", REFRESH),
+    Mutation(ROWS, UPDATE, "          AND revoked_at IS NULL AND expires_at > {now}\n", "          AND revoked_at IS NULL\n", REFRESH),
+    Mutation(ROWS, UPDATE, "          AND {_USER_IS_LIVE} AND {_CLIENT_IS_LIVE}\n", "          AND {_CLIENT_IS_LIVE}\n", REFRESH),
+    Mutation(ROWS, UPDATE, "          AND {_USER_IS_LIVE} AND {_CLIENT_IS_LIVE}\n", "          AND {_USER_IS_LIVE}\n", REFRESH),
     Mutation(
         "oauth/http.py",
         "half a request",

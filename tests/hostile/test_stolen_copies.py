@@ -381,7 +381,7 @@ def binaries(leaf: str | bytes) -> Iterator[bytes]:
         return
     for part in {leaf, *re.split(r"[^A-Za-z0-9_+/=-]+", leaf)}:
         if len(part) >= 8 and part.isascii():
-            yield from (raw for decode in (bytes.fromhex, unb64, unb64_of_session) if (raw := attempt(decode, part)))
+            yield from (raw for decode in (bytes.fromhex, unb64, bytes_of_uuid) if (raw := attempt(decode, part)))
 
 
 def attempt(decode: Callable[[str], bytes], text: str) -> bytes | None:
@@ -395,7 +395,7 @@ def unb64(text: str) -> bytes:
     return base64.b64decode(text.translate(str.maketrans("-_", "+/")).rstrip("=") + "=" * (-len(text.rstrip("=")) % 4), validate=True)
 
 
-def unb64_of_session(text: str) -> bytes:
+def bytes_of_uuid(text: str) -> bytes:
     return uuid.UUID(text).bytes
 
 

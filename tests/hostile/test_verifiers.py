@@ -350,7 +350,7 @@ BLIND_TO_MISSING_TYP = (*BLIND_TO_TYP, AUTHLIB_9068)
 BLIND_TO_MISSING_EXP = (JOSE, PYJWT, NODE)
 READS_NUMBERS_FROM_TEXT = (JOSE, PYJWT)
 BLIND_TO_IAT = (JOSE, NODE)  # RFC 7519 §4.1.6 gives it no such meaning; nbf has it, and all of them heed that
-BLIND_TO_JWK = (JOSE, PYJWT, AUTHLIB, NODE)  # and to good effect: the key that verified was ours
+BLIND_TO_JWK = (JOSE, PYJWT, AUTHLIB, NODE)  # rightly: the key that verified was ours; joserfc dislikes the length of such a header
 TRIES_THE_ONLY_KEY = (JOSERFC, AUTHLIB, AUTHLIB_9068, NODE)
 
 

@@ -9,14 +9,14 @@ from django.db import connections
 
 from accounts import clock
 from accounts.models import AuditEvent, User
-from oauth import clients, grant_types, sessions
+from oauth import clients, grant_types, session_rows, sessions
 from oauth.errors import OAuthError
 from oauth.http import Form
 from oauth.models import Client, Session
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ORIGIN = sessions.Origin(address="198.51.100.7", user_agent="Editor/1")
+ORIGIN = session_rows.Origin(address="198.51.100.7", user_agent="Editor/1")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from django.conf import settings as django_settings
 from django.db import OperationalError, connection
 
 from accounts.models import AuditEvent, User
-from oauth import refresh_tokens, sessions
+from oauth import refresh_tokens, session_rows, sessions
 from oauth.models import Client, Session
 
 KEY = "a-key-that-no-thief-knows"
@@ -508,7 +508,7 @@ def test_the_last_generation_is_not_refreshed(signed_in, refresh):
 
 def test_a_request_whose_commit_was_not_acknowledged_recognises_it(signed_in, refresh, monkeypatch):
     """The connection breaks after the commit; the repetition inside the request finds its own work, not a reuse."""
-    real, broken = sessions._advance, []
+    real, broken = session_rows.advance, []
 
     def advance_and_lose_the_answer(attempt, *, expected):
         advanced = real(attempt, expected=expected)
@@ -517,7 +517,7 @@ def test_a_request_whose_commit_was_not_acknowledged_recognises_it(signed_in, re
             advanced = real(attempt, expected=expected)
         return advanced
 
-    monkeypatch.setattr(sessions, "_advance", advance_and_lose_the_answer)
+    monkeypatch.setattr(session_rows, "advance", advance_and_lose_the_answer)
 
     answer = refresh(token_of(signed_in))
 
@@ -532,7 +532,7 @@ def test_a_store_that_fails_spends_nothing(signed_in, refresh, monkeypatch):
         raise OperationalError("gone")
 
     with monkeypatch.context() as patched:
-        patched.setattr(sessions, "_fetch_one", fail)
+        patched.setattr(session_rows, "_fetch_one", fail)
         assert refresh(token_of(signed_in)).error == "temporarily_unavailable"
 
     assert refresh(token_of(signed_in)).status == 200

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 
 from accounts import clock
 from accounts.models import User
-from oauth import scopes, sessions
+from oauth import scopes, session_rows, sessions
 from oauth.errors import InvalidGrant, InvalidScope
 from oauth.models import Client, Session
 
@@ -210,7 +210,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     @staticmethod
     def _origin(network):
-        return sessions.Origin(address=NETWORKS[network], user_agent="Editor/1")
+        return session_rows.Origin(address=NETWORKS[network], user_agent="Editor/1")
 
 
 @pytest.mark.checklist(59, 61, 62, 63, 64, 67, 68, 69, 71)
