@@ -55,6 +55,10 @@ class UserAdmin(OnlyListedFilters, DjangoUserAdmin[User]):
     )
     add_fieldsets = ((None, {"classes": ("wide",), "fields": ("username", "email", "usable_password", "password1", "password2")}),)
 
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Disable them instead: what they did stays known by who they were, and their name is given to no other."""
+        return False
+
     @admin.display(description="password")
     def password_state(self, user: User) -> str:
         """Whether there is one; Django's own field would show pieces of salt and hash."""

@@ -8,7 +8,7 @@ from accounts import identifiers
 
 
 class CanonicalField(models.CharField[str | None, str | None]):
-    """The canonical form of another field of the row, so that no write can leave the two apart."""
+    """The canonical form of another field of the row, so that saving a row keeps the two together."""
 
     def __init__(self, *, source: str, **kwargs: Any) -> None:
         self.source = source

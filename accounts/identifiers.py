@@ -5,7 +5,7 @@ import unicodedata
 MAX_LENGTH = 254  # of an e-mail address (RFC 5321 §4.5.3.1.3, as corrected)
 
 # Not of a category that is refused below, and yet nothing is seen of them.
-_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
+_INVISIBLE = frozenset("\U0001d159\U00016fe4\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
     chr(code) for code in (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))
 }
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})

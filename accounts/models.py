@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import IntegrityError, models, transaction
 from django.db.models.expressions import RawSQL
 from django.utils.crypto import salted_hmac
 
@@ -45,7 +45,11 @@ class UserManager(BaseUserManager.from_queryset(UserQuerySet)):  # type: ignore[
         user: User = self.model(username=username.strip(), email=email.strip(), **fields)
         user.set_password(password)
         user.full_clean(exclude={"password"})
-        user.save(using=self._db)
+        try:
+            with transaction.atomic():
+                user.save(using=self._db)
+        except IntegrityError:
+            raise ValidationError("Another user took this name or e-mail just now.") from None
         return user
 
     def create_superuser(self, username: str, email: str = "", password: str | None = None, **fields: Any) -> "User":

@@ -43,7 +43,8 @@ class Environment:
             values = _read_env_file(Path(name))
         elif name and name != str(default_file):
             raise ConfigurationError(f"{PREFIX}ENV_FILE names {name}, which is not a file.")
-        environment = cls(values | os.environ)
+        # An empty variable of the process counts as not set, and does not hide what the file says.
+        environment = cls(dict(os.environ) | values | {key: value for key, value in os.environ.items() if value.strip()})
         environment._known.add(f"{PREFIX}ENV_FILE")
         return environment
 
@@ -51,7 +52,7 @@ class Environment:
         value = self._raw(name)
         if value is None:
             if default is None:
-                raise ConfigurationError(f"{name} is required and not set. Set it in the environment or in .env.")
+                raise ConfigurationError(f"{name} is required and not set. Set it in the environment or in .env.{self._misspelt(name)}")
             return default
         if choices and value not in choices:
             hint = did_you_mean(value, choices)
@@ -64,7 +65,7 @@ class Environment:
 
     def integer(self, name: str, *, default: int, least: int = 0, most: int = 2**31 - 1) -> int:
         def parse(value: str) -> int:
-            number = int(value)
+            number = int(value) if value.isascii() and value.isdigit() else -1
             if not least <= number <= most:
                 raise ValueError
             return number
@@ -77,7 +78,7 @@ class Environment:
 
     def words(self, name: str, *, default: tuple[str, ...]) -> tuple[str, ...]:
         """Words parted by commas or white space."""
-        return self._parsed(name, default, lambda value: tuple(re.split(r"[,\s]+", value.strip(", \t\n"))), "words")
+        return self._parsed(name, default, _split, "words")
 
     def networks(self, name: str) -> tuple[Network, ...]:
         return tuple(
@@ -101,7 +102,7 @@ class Environment:
         if value is None:
             if default is None:
                 raise ConfigurationError(
-                    f"{name} is required in production. Set it, or {name}_FILE, to a random value; "
+                    f"{name} is required in production.{self._misspelt(name)} Set it, or {name}_FILE, to a random value; "
                     "python -c 'import secrets; print(secrets.token_urlsafe(48))' makes one. "
                     "To try the server out, use make run."
                 )
@@ -114,7 +115,7 @@ class Environment:
         value = self._secret_text(name)
         if value is None:
             return (self.secret(name, default=default),)
-        values = tuple(re.split(r"[,\s]+", value))
+        values = _split(value)
         for each in values:
             self._ensure_strong(name, each)
         return values
@@ -132,6 +133,12 @@ class Environment:
         for name in sorted(self._values):
             if name.upper().startswith(PREFIX) and name not in self._known:
                 raise ConfigurationError(f"{name} is not a setting of this server.{did_you_mean(name, tuple(self._known))}")
+
+    def _misspelt(self, name: str) -> str:
+        """A hint at a variable that is set and reads like the one that is missing."""
+        others = [other for other in self._values if other.startswith(PREFIX) and other not in self._known]
+        close = difflib.get_close_matches(name, others, n=1, cutoff=0.85)
+        return f" {close[0]} is set: is that it, misspelt?" if close else ""
 
     def _raw(self, name: str) -> str | None:
         """An empty value counts as not set, as in a compose file that passes variables through."""
@@ -177,6 +184,10 @@ def _read_env_file(path: Path) -> dict[str, str]:
         if binding.error or (binding.key is not None and binding.value is None):
             raise ConfigurationError(f"{path}, line {binding.original.line}: this is not NAME=value.")
     return {binding.key: binding.value for binding in bindings if binding.key is not None and binding.value is not None}
+
+
+def _split(value: str) -> tuple[str, ...]:
+    return tuple(word for word in re.split(r"[,\s]+", value) if word)
 
 
 def did_you_mean(word: str, known: tuple[str, ...]) -> str:

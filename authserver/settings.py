@@ -121,7 +121,8 @@ match _database["ENGINE"]:
         }
     case "django.db.backends.postgresql":
         if SERVING:
-            _database.setdefault("OPTIONS", {})["options"] = "-c statement_timeout=2000 -c lock_timeout=1000"
+            _options = _database.setdefault("OPTIONS", {})
+            _options["options"] = f"{_options.get('options', '')} -c statement_timeout=2000 -c lock_timeout=1000".strip()
         _database |= {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
     case engine:
         raise ConfigurationError(f"AUTH_SERVICE__DB_URL names {engine}, but only sqlite and postgresql are supported.")

@@ -85,6 +85,12 @@ class SessionMachine(RuleBasedStateMachine):
     def present_and_ask_a_scope(self, generation, key, asked):
         return self._present(generation, key=key, network="home", asked=frozenset(asked))
 
+    @rule(target=tokens, generation=tokens, key=st.sampled_from(KEYS), times=st.integers(2, 5))
+    def present_in_parallel(self, generation, key, times):
+        """As the row's lock lines them up; what real threads do to that line is in test_races."""
+        issued = [self._present(generation, key=key, network="home", asked=frozenset()) for _ in range(times)]
+        return multiple(*[each for each in issued if isinstance(each, int)])
+
     @rule(target=tokens, steps=st.integers(1, 20))
     def refresh_in_a_chain(self, steps):
         """Make it long, so that there is something to lose."""

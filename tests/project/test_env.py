@@ -534,3 +534,44 @@ def test_a_wrong_variable_ends_every_command_in_one_line(command):
     )
 
     assert_stopped_by_one_line(result, "AUTH_SERVICE__SECRET_KEY is required in production")
+
+
+def test_a_required_name_that_is_misspelt_is_pointed_at(check):
+    misspelt = {key: value for key, value in PRODUCTION.items() if key != "AUTH_SERVICE__SECRET_KEY"} | {"AUTH_SERVICE__SECRT_KEY": "x" * 40}
+
+    assert_stopped_by_one_line(check(misspelt), "AUTH_SERVICE__SECRT_KEY is set: is that it, misspelt?")
+
+
+def test_a_trailing_comma_and_a_lone_one_are_no_words():
+    assert environment(",").words(NAME, default=("x",)) == ()
+    assert environment("a,b, ").words(NAME, default=()) == ("a", "b")
+    assert environment("a" * 32 + ",").secrets(NAME) == ("a" * 32,)
+
+
+def test_an_underscore_or_sign_is_no_part_of_a_number():
+    for value in ("8_003", "+8", "٣"):
+        assert "whole number" in line_of(lambda value=value: environment(value).integer(NAME, default=1))
+
+
+def test_an_empty_variable_does_not_hide_the_file(tmp_path, monkeypatch):
+    file = tmp_path / "some.env"
+    file.write_text("AUTH_SERVICE__X=from the file\n")
+    monkeypatch.setenv("AUTH_SERVICE__ENV_FILE", str(file))
+    monkeypatch.setenv("AUTH_SERVICE__X", "")
+
+    assert Environment.load(tmp_path / ".env").text("AUTH_SERVICE__X", default="none") == "from the file"
+
+
+def test_the_options_of_the_database_url_stay_beside_the_servers_own(check):
+    url = "postgresql://u:p@h/n?options=-c%20search_path%3Dauth"
+    code = "from authserver import settings; print(settings.DATABASES['default']['OPTIONS']['options'])"
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **PRODUCTION, "SERVER_SOFTWARE": "gunicorn", "AUTH_SERVICE__DB_URL": url, "AUTH_SERVICE__ENV_FILE": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert result.stdout.split("-c ")[1:] == ["search_path=auth ", "statement_timeout=2000 ", "lock_timeout=1000\n"]
