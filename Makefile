@@ -54,7 +54,7 @@ clean: ## remove the environment and the development database
 	@$(INSTALL) requirements-dev.txt
 	@touch $@
 
-data/.ready: $(wildcard accounts/migrations/*.py oauth/migrations/*.py) oauth/demo.py | .venv/.run
+data/.ready: $(wildcard accounts/migrations/*.py oauth/migrations/*.py .env) oauth/demo.py | .venv/.run
 	@ENVIRONMENT=development $(BIN)/python manage.py migrate --verbosity 0
 	@ENVIRONMENT=development $(BIN)/python manage.py bootstrap --demo
-	@touch $@
+	@mkdir -p data && touch $@

@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminPasswordChangeForm, AdminUserCreationForm
+from django.db.models import F
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils.html import format_html
@@ -13,11 +14,23 @@ from accounts import passwords
 from accounts.models import AuditEvent, Role, User
 
 
-class OnlyListedFilters(admin.ModelAdmin[Any]):
-    """A list that is asked for what its filters offer and nothing else: a prefix search by URL would spell a digest out."""
+class CarefulAdmin(admin.ModelAdmin[Any]):
+    """A list that is asked for what its filters offer, and a form that writes what was changed; nothing else.
+
+    A prefix search by URL would spell a digest out; a save of the whole row would undo what happened since the page was opened.
+    """
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         return lookup.partition("__")[0] in self.get_list_filter(request) and super().lookup_allowed(lookup, value, request)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: ModelForm[Any], change: bool) -> None:
+        if change:
+            obj.save(update_fields=self.columns_to_write(set(form.changed_data)))
+        else:
+            obj.save()
+
+    def columns_to_write(self, changed: set[str]) -> set[str]:
+        return {field.name for field in self.opts.concrete_fields if field.name in changed or getattr(field, "auto_now", False)}
 
 
 class PasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg] # generic in the stubs alone
@@ -37,7 +50,7 @@ class NewUserForm(AdminUserCreationForm[User]):
 
 
 @admin.register(User)
-class UserAdmin(OnlyListedFilters, DjangoUserAdmin[User]):
+class UserAdmin(CarefulAdmin, DjangoUserAdmin[User]):
     form = ModelForm
     add_form = NewUserForm
     change_password_form = PasswordForm
@@ -65,22 +78,24 @@ class UserAdmin(OnlyListedFilters, DjangoUserAdmin[User]):
         state = "set" if user.has_usable_password() else "none: the user cannot sign in with a password"
         return format_html('{} · <a href="../password/">change</a>', state)
 
+    def columns_to_write(self, changed: set[str]) -> set[str]:
+        canonical = {f"{name}_canonical" for name in ("username", "email") if name in changed}
+        return super().columns_to_write(changed) | canonical
+
     def save_model(self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool) -> None:
-        """Write only what was changed: what happened to the user since the page was opened stays (a raised epoch above all)."""
-        if not change:
-            obj.save()
-            return
-        columns = {field.name for field in User._meta.concrete_fields} & set(form.changed_data)
-        obj.save(update_fields=columns | {f"{name}_canonical" for name in ("username", "email") if name in columns})
+        super().save_model(request, obj, form, change)
+        if "is_active" in form.changed_data and not obj.is_active:
+            # SECURITY: or a thief is back in when the account is enabled again.
+            User.objects.filter(pk=obj.pk).update(session_epoch=F("session_epoch") + 1)
 
 
 @admin.register(Role)
-class RoleAdmin(OnlyListedFilters):
+class RoleAdmin(CarefulAdmin):
     list_display = ("name", "description")
     search_fields = ("name",)
 
 
-class ReadOnlyAdmin(OnlyListedFilters):
+class ReadOnlyAdmin(CarefulAdmin):
     """Rows that are looked at: they are made, changed and ended by the server's own operations."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from accounts import audit, identifiers, passwords, roles
 from accounts.clock import Instant
 from accounts.models import User
+from accounts.reconnect import with_reconnect
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ def _find(identifier: str) -> Authenticated | None:
         canonical = identifiers.canonical(identifier)
     except identifiers.InvalidIdentifier:
         return None
-    user = User.objects.identified_by(canonical).with_role_names().first()
+    user = with_reconnect(User.objects.identified_by(canonical).with_role_names().first)
     return None if user is None else Authenticated(user, roles.parse_names(user.role_names_json))
 
 

@@ -7,12 +7,15 @@ from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
+from accounts.reconnect import with_reconnect
+
 
 class SessionStore(DatabaseStore):
     """The cookie holds the key, the table its digest. Everything else is Django's."""
 
     def _get_session_from_db(self) -> Session | None:
-        stored = Session.objects.filter(session_key=_digest(self.session_key or ""), expire_date__gt=timezone.now()).first()
+        live = Session.objects.filter(session_key=_digest(self.session_key or ""), expire_date__gt=timezone.now())
+        stored: Session | None = with_reconnect(live.first)
         if stored is None:
             self._session_key = None
         return stored

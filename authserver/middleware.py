@@ -29,7 +29,7 @@ class Gate:
         # A browser sends `Origin: null` with the forms of a no-referrer page, and Django refuses them as forged.
         is_page = response.get("Content-Type", "").startswith("text/html")
         response["Referrer-Policy"] = "same-origin" if is_page else "no-referrer"
-        if not response.streaming and not response.has_header("Content-Length"):
+        if not response.streaming and response.status_code not in {204, 304} and not response.has_header("Content-Length"):
             response["Content-Length"] = str(len(response.content))
         if request.method == "HEAD" and not response.streaming:
             response.content = b""

@@ -4,7 +4,7 @@ import logging
 import secrets
 import sys
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render as render_template
 
@@ -55,18 +55,24 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def _database() -> str:
+    """Whether it answers and takes writes."""
+    is_postgresql = connection.vendor == "postgresql"
     try:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except DatabaseError:
+            cursor.execute("SHOW transaction_read_only" if is_postgresql else "SELECT 'off'")
+            [read_only] = cursor.fetchone()
+    except (DatabaseError, InterfaceError):
         connection.close()
         return "unavailable"
+    if read_only == "on":
+        connection.close()
+        return "read-only"
     return "ok"
 
 
 def _signing_key() -> str:
     try:
         keys.ring.signer()
-    except (OAuthError, DatabaseError):
+    except (OAuthError, DatabaseError, InterfaceError):
         return "missing"
-    return "ok"
+    return "stale" if keys.ring.is_stale() else "ok"

@@ -67,7 +67,7 @@ KEY_ENCRYPTION_KEYS = env.secrets(
 )
 
 # --- Tokens ------------------------------------------------------------------------------------
-JWT_ISSUER = env.text("AUTH_SERVICE__JWT_ISSUER", default=f"http://localhost:{PORT}" if DEVELOPMENT else None).rstrip("/")
+JWT_ISSUER = env.text("AUTH_SERVICE__JWT_ISSUER", default=f"http://localhost:{PORT}" if DEVELOPMENT else None)
 try:
     _issuer = urlsplit(JWT_ISSUER)
 except ValueError:  # a bracket that is not closed
@@ -120,10 +120,13 @@ match _database["ENGINE"]:
             "init_command": "PRAGMA journal_mode=WAL;",
         }
     case "django.db.backends.postgresql":
+        # A server that hangs, or is gone without a word, is given up: a thread that waits for it serves nobody.
+        _given_up = {"connect_timeout": 3, "tcp_user_timeout": 4000, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 2}
+        _options = _database["OPTIONS"] = _given_up | _database.get("OPTIONS", {})
         if SERVING:
-            _options = _database.setdefault("OPTIONS", {})
             _options["options"] = f"{_options.get('options', '')} -c statement_timeout=2000 -c lock_timeout=1000".strip()
-        _database |= {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
+        # No CONN_HEALTH_CHECKS, a round trip more: the first read of each request is repeated instead (accounts.reconnect).
+        _database["CONN_MAX_AGE"] = None
     case engine:
         raise ConfigurationError(f"AUTH_SERVICE__DB_URL names {engine}, but only sqlite and postgresql are supported.")
 DATABASES = {"default": _database}
@@ -241,13 +244,10 @@ STATIC_URL = "/static/"
 STATIC_ROOT = None if DEVELOPMENT else BASE_DIR / "staticfiles"  # in development straight from the sources
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = DEVELOPMENT
-WHITENOISE_MANIFEST_STRICT = False  # without collectstatic a page lacks its style and is no error
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
-        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
-        if DEVELOPMENT
-        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage" if DEVELOPMENT else "authserver.static_files.Storage"
     },
 }
 
@@ -306,5 +306,6 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "EXCEPTION_HANDLER": "oauth.bearer.render_exception",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "oauth.bearer.JSONAlone",
     "UNAUTHENTICATED_USER": None,
 }

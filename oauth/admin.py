@@ -5,7 +5,7 @@ from django.http import HttpRequest
 from oauth2_provider import admin as toolkit_admin
 from oauth2_provider.models import get_access_token_model, get_grant_model, get_id_token_model, get_refresh_token_model
 
-from accounts.admin import OnlyListedFilters, ReadOnlyAdmin
+from accounts.admin import CarefulAdmin, ReadOnlyAdmin
 from oauth.models import Client, Session, SigningKey
 
 # The toolkit's page for clients shows and edits the secret; its token rows are never written, and their pages would promise otherwise.
@@ -20,7 +20,7 @@ for _model in (
 
 
 @admin.register(Client)
-class ClientAdmin(OnlyListedFilters):
+class ClientAdmin(CarefulAdmin):
     view_on_site = False
     list_display = ("name", "client_id", "client_type", "is_active", "created")
     list_filter = ("client_type", "is_active")

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from rest_framework import generics, serializers
+from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
 
 from oauth.bearer import claims_of
 from oauth.models import Session
@@ -29,6 +32,12 @@ class NewestFirst(CursorPagination):
 
     ordering = ("-created_at", "-pk")
     page_size = 50
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> Any:
+        try:
+            return super().paginate_queryset(queryset, request, view)
+        except ValidationError:  # a cursor that decodes, and holds no instant
+            raise NotFound from None
 
 
 class SessionList(generics.ListAPIView[Session]):

@@ -6,11 +6,13 @@ from django.conf import settings
 from django.http import Http404, JsonResponse
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from accounts import clock
 from accounts.models import User
+from accounts.reconnect import with_reconnect
 from oauth import access_tokens, http, keys
 from oauth.errors import InsufficientScope, InvalidRequest, InvalidToken, MethodNotAllowed, NotFound, OAuthError
 from oauth.models import Session
@@ -27,7 +29,10 @@ class BearerAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[User, dict[str, Any]] | None:
         authorization = request.META.get("HTTP_AUTHORIZATION")
         if "access_token" in request.query_params:
-            raise InvalidRequest("Send the access token in the Authorization header; the query string is written to logs.")
+            raise InvalidRequest(
+                "Send the access token in the Authorization header; the query string is written to logs.",
+                headers={"WWW-Authenticate": f'{_REALM}, error="invalid_request"'},
+            )
         if authorization is None:
             return None
         scheme, _, value = authorization.partition(" ")
@@ -38,6 +43,13 @@ class BearerAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return _REALM
+
+
+class JSONAlone(DefaultContentNegotiation):
+    """There is nothing but JSON, so what a client says that it accepts chooses nothing."""
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type
 
 
 class HasScope(BasePermission):
@@ -97,7 +109,8 @@ def _as_refusal(error: Exception) -> OAuthError | None:
 def _live_user(claims: dict[str, Any]) -> User:
     if "sid" not in claims:
         raise InsufficientScope("client's own token", headers={"WWW-Authenticate": f'{_REALM}, error="insufficient_scope"'})
-    session = Session.objects.live().select_related("user").filter(pk=claims["sid"], user_id=claims["sub"]).first()
+    live = Session.objects.live().select_related("user").filter(pk=claims["sid"], user_id=claims["sub"])
+    session = with_reconnect(live.first)
     if session is None:
         raise InvalidToken("session ended")
     user: User = session.user

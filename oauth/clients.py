@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import unquote_to_bytes
 
-from django.db import transaction
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
 
 from accounts import audit, clock
 from accounts.reconnect import with_reconnect
@@ -61,9 +62,12 @@ def register(
     if value is not None:
         client.secret_digest, client.secret_created_at = digest(value), clock.now()
     client.full_clean()
-    with transaction.atomic():
-        client.save()
-        audit.record("client:registration:created", client_id=client_id)
+    try:
+        with transaction.atomic():
+            client.save()
+            audit.record("client:registration:created", client_id=client_id)
+    except IntegrityError:
+        raise ValidationError({"client_id": "Another client took this client_id just now."}) from None
     return Registration(client, value)
 
 

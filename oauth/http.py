@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from django.conf import settings
-from django.db import InterfaceError, InternalError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from gunicorn.http.errors import ParseException
@@ -119,6 +119,9 @@ def render(error: OAuthError, *, request: HttpRequest | None = None) -> JsonResp
 
 
 def store_down(error: Exception) -> TemporarilyUnavailable:
+    """The refusal for a request that the database failed. The connection is given up: the next request may find a better server."""
+    if not connection.in_atomic_block:
+        connection.close()
     # Spread the retries: all clients see the same outage at the same time.
     return TemporarilyUnavailable(f"store: {type(error).__name__}", retry_after=random.randint(1, 3))  # noqa: S311 - no secret
 

@@ -32,6 +32,7 @@ from oauth.models import SigningKey
 ALGORITHM = "RS256"
 RSA_BITS = 2048
 POLL_SECONDS = 1.0
+STALE_SECONDS = 15.0
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class UndecryptableKey(TemporarilyUnavailable):
 class KeySet:
     """What the schedule says at one instant."""
 
-    signer: Signer | None
+    signing: SigningKey | None
     public_keys: Mapping[str, rsa.RSAPublicKey]
     jwks: bytes
     etag: str
@@ -55,7 +56,7 @@ class KeySet:
         signing = [row for row in published if is_signing(row, now=now)]
         body = json.dumps({"keys": [_ordered(row.public_jwk) for row in published]}, separators=(",", ":")).encode()
         return cls(
-            signer=_signer(signing[-1].kid, signing[-1].algorithm, signing[-1].private_key) if signing else None,
+            signing=signing[-1] if signing else None,
             public_keys={row.kid: _public_key(row.public_jwk["n"], row.public_jwk["e"]) for row in published},
             jwks=body,
             etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"',
@@ -89,11 +90,15 @@ class KeyRing:
         return self._view
 
     def signer(self) -> Signer:
-        """The key that signs now. Raises TemporarilyUnavailable when there is none: a token is never left unsigned."""
-        signer = self.view().signer
-        if signer is None:
+        """The key that signs now. Raises TemporarilyUnavailable when there is none, or it does not open: a token is never left unsigned."""
+        row = self.view().signing
+        if row is None:
             raise TemporarilyUnavailable("no signing key; run manage.py bootstrap")
-        return signer
+        return _signer(row.kid, row.algorithm, row.private_key)
+
+    def is_stale(self) -> bool:
+        """Whether the poller has not been round for long: it hangs, or has ended."""
+        return self._polls and time.monotonic() - self._loaded_at > STALE_SECONDS
 
     def reload(self) -> None:
         """Read the rows anew and compute the view. Without the database the known rows are kept; raises when there are none yet."""
@@ -113,6 +118,7 @@ class KeyRing:
     def poll(self) -> None:
         """Load the view and keep it fresh from a thread of its own for the rest of the process's life."""
         self._reload_or_report()
+        connection.close()  # this thread serves no requests
         self._polls = True
         threading.Thread(target=self._run, name="signing-keys", daemon=True).start()
 
@@ -124,8 +130,8 @@ class KeyRing:
     def _reload_or_report(self) -> None:
         try:
             self.reload()
-        except (DatabaseError, UndecryptableKey) as error:
-            logger.error("the signing keys could not be read: %s", error)  # noqa: TRY400 - once a second: no traceback
+        except Exception:
+            logger.exception("the signing keys could not be read")
             connection.close()
 
 

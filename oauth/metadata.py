@@ -11,11 +11,11 @@ from oauth import grant_types
 
 def document() -> dict[str, Any]:
     """Exactly what is switched on. URLs come from the issuer, never from the request."""
-    issuer = settings.JWT_ISSUER
+    base = settings.JWT_ISSUER.rstrip("/")
     return {
-        "issuer": issuer,
-        "token_endpoint": f"{issuer}/oauth/token",
-        "jwks_uri": f"{issuer}/.well-known/jwks.json",
+        "issuer": settings.JWT_ISSUER,
+        "token_endpoint": f"{base}/oauth/token",
+        "jwks_uri": f"{base}/.well-known/jwks.json",
         "grant_types_supported": list(grant_types.offered()),
         "response_types_supported": [],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],

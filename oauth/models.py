@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F
 from oauth2_provider.models import AbstractApplication
@@ -51,10 +51,10 @@ class Client(AbstractApplication):
     default_scopes = models.TextField(blank=True, validators=[_validate_scope], help_text="Given when none is asked for.")
     audience = models.CharField(max_length=255, blank=True, help_text="aud of its tokens; empty: the server's.")
     access_token_lifetime = models.PositiveIntegerField(
-        null=True, blank=True, validators=[MaxValueValidator(86400)], help_text="Seconds; empty: the server's."
+        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(86400)], help_text="Seconds; empty: the server's."
     )
     refresh_token_lifetime = models.PositiveIntegerField(
-        null=True, blank=True, validators=[MaxValueValidator(315360000)], help_text="Seconds; empty: the server's."
+        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(315360000)], help_text="Seconds; empty: the server's."
     )
     refresh_overlap_seconds = models.PositiveSmallIntegerField(
         null=True,

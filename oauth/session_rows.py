@@ -75,8 +75,8 @@ def _columns(vendor: str) -> str:
 @cache
 def _advance_sql(vendor: str) -> str:
     now, expiry = clock.instant_sql("now"), clock.instant_sql("expiry")
-    # SECURITY: own columns in the outer WHERE, the others inside EXISTS: PostgreSQL checks them
-    # again after it has waited for the row; a related filter it would not.
+    # SECURITY: own columns in the outer WHERE: PostgreSQL checks them again after it has waited for the row,
+    # and a related filter it would not. User and client are as they stood when the statement began.
     return f"""
         UPDATE oauth_session
         SET generation = %(next)s, refreshed_at = {now}, retry_digest = %(retry_digest)s,

@@ -78,7 +78,7 @@ MUTATIONS = (
         "only after the hash",
         "    if not user.is_active:\n",
         "    if False:\n",
-        "tests/oauth/test_password_grant.py",
+        "tests/accounts/test_authentication.py",
     ),
     Mutation(
         "accounts/authentication.py",
@@ -107,6 +107,13 @@ MUTATIONS = (
         "return hashlib.sha256(session_key.encode()).hexdigest()[:40]",
         "return session_key",
         "tests/accounts/test_browser_sessions.py",
+    ),
+    Mutation(
+        "accounts/admin.py",
+        "or a thief is back in",
+        '            User.objects.filter(pk=obj.pk).update(session_epoch=F("session_epoch") + 1)\n',
+        "            return\n",
+        "tests/accounts/test_admin.py",
     ),
     Mutation(
         "accounts/addresses.py", "from the right", "in reversed([part.strip()", "in iter([part.strip()", "tests/accounts/test_addresses.py"

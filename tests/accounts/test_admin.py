@@ -439,13 +439,13 @@ def test_a_changed_name_that_is_taken_is_told_on_the_form(staff, alice, bob):
     assert User.objects.get(pk=alice.pk).username == "alice"
 
 
-def meanwhile(user, **change):
-    """Just before the first UPDATE of the user's row, another request changes it."""
+def meanwhile(row, **change):
+    """Just before the first UPDATE of the row's table, another request changes the row."""
     pending = [change]
 
     def interrupt(execute, sql, params, many, context):
-        if pending and sql.startswith('UPDATE "accounts_user"'):
-            User.objects.filter(pk=user.pk).update(**pending.pop())
+        if pending and sql.startswith(f'UPDATE "{row._meta.db_table}"'):
+            type(row).objects.filter(pk=row.pk).update(**pending.pop())
         return execute(sql, params, many, context)
 
     return connection.execute_wrapper(interrupt)
@@ -489,6 +489,25 @@ def test_a_password_that_staff_took_away_ends_what_it_opened(staff, alice, signe
 
     assert not User.objects.get(pk=alice.pk).has_usable_password()
     assert refresh(signed_in.body["refresh_token"]).error == "invalid_grant"
+
+
+def test_who_was_disabled_by_staff_is_not_back_in_when_enabled_again(staff, alice, signed_in, refresh):
+    form = form_of(staff.get(page("change", alice)))
+    assert staff.post(page("change", alice), {name: value for name, value in form.items() if name != "is_active"}).status_code == 302
+    assert not User.objects.get(pk=alice.pk).is_active
+    assert staff.post(page("change", alice), form).status_code == 302
+
+    assert User.objects.get(pk=alice.pk).is_active
+    assert refresh(signed_in.body["refresh_token"]).error == "invalid_grant"
+
+
+def test_a_save_of_a_client_does_not_undo_a_rotation(staff, robot):
+    form = form_of(staff.get(page("change", robot.client))) | {"name": "R2"}
+    with meanwhile(robot.client, secret_digest=b"x" * 32):
+        assert staff.post(page("change", robot.client), form).status_code == 302
+
+    row = Client.objects.get(pk=robot.client.pk)
+    assert (row.name, bytes(row.secret_digest)) == ("R2", b"x" * 32)
 
 
 def test_setting_a_password_keeps_what_happened_since_the_row_was_read(staff, alice):

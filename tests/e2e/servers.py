@@ -42,10 +42,13 @@ class Server:
 
 
 @contextmanager
-def authserver(folder: Path, **variables: str) -> Iterator[Server]:
-    """Migrate, bootstrap and serve in `folder`; `variables` are added to the environment."""
+def authserver(folder: Path, *, postgres_url: str | None = None, **variables: str) -> Iterator[Server]:
+    """Migrate, bootstrap and serve in `folder`; `variables` are added to the environment.
+
+    The database is a new one on `postgres_url`, on the server of the whole run when that is None, or SQLite when there is none.
+    """
     with ExitStack() as stack:
-        postgres_url = os.environ.get("TEST_DB_URL", "")
+        postgres_url = os.environ.get("TEST_DB_URL", "") if postgres_url is None else postgres_url
         database_url = stack.enter_context(_new_database(postgres_url)) if postgres_url else f"sqlite:///{folder}/auth.db"
         port = free_port()
         environment = clean_environment(

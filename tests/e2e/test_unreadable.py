@@ -47,5 +47,7 @@ def test_a_request_that_cannot_be_read_is_refused_in_json(server, request_bytes,
 def test_what_it_held_is_not_logged(server):
     send(server, b"GET /oauth/token HTTP/1.1\r\nHost: localhost\r\nAuthorization : Bearer a-token-of-alice\r\n\r\n")
     send(server, b"GET /?a-token-of-alice HTTP/9\r\nHost: localhost\r\n\r\n")
+    send(server, b"a-token-of-alice\r\n\r\n")
+    send(server, b"GET /live HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: a-token-of-alice\r\n\r\n")
 
     assert "a-token-of-alice" not in server.output()

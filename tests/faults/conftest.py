@@ -20,9 +20,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Two worker processes on PostgreSQL with fsync, or one on SQLite."""
     with ExitStack() as running, pytest.MonkeyPatch.context() as patch:
         patch.setenv("no_proxy", "localhost,127.0.0.1")  # httpx would ask a developer's proxy for them
-        if os.environ.get("TEST_DB_URL"):
-            patch.setenv("TEST_DB_URL", running.enter_context(postgres(durable=True)))
-        yield running.enter_context(authserver(tmp_path_factory.mktemp("faults")))
+        url = running.enter_context(postgres(durable=True)) if os.environ.get("TEST_DB_URL") else ""
+        yield running.enter_context(authserver(tmp_path_factory.mktemp("faults"), postgres_url=url))
 
 
 @pytest.fixture(scope="session")

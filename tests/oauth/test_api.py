@@ -147,8 +147,9 @@ def test_other_methods_are_refused_in_json(client, signed_in):
     assert "GET" in response["Allow"]
 
 
-def test_a_page_that_does_not_exist_is_refused_in_json(get):
-    response = get("/api/v1/sessions?cursor=nonsense")
+@pytest.mark.parametrize("cursor", ["nonsense", "cD1mb28=", "cj0xJnA9Zm9v"])
+def test_a_page_that_does_not_exist_is_refused_in_json(get, cursor):
+    response = get(f"/api/v1/sessions?cursor={cursor}")
 
     assert response.status_code == 404
     assert response.json()["error"] == "not_found"
@@ -157,5 +158,6 @@ def test_a_page_that_does_not_exist_is_refused_in_json(get):
 def test_the_answer_is_json_whatever_is_accepted(get):
     response = get("/api/v1/me", HTTP_ACCEPT="text/html")
 
+    assert response.status_code == 200
     assert response["Content-Type"] == "application/json"
     assert response["Cache-Control"] == "no-store"

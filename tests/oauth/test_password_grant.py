@@ -150,14 +150,15 @@ def test_a_session_may_have_a_cap_that_no_refresh_moves(sign_in, settings):
     assert abs((session.expires_at - session.ends_at).total_seconds()) < 1
 
 
-def test_a_user_signed_out_everywhere_while_the_password_was_verified_gets_no_session(sign_in, alice, monkeypatch):
+@pytest.mark.parametrize("change", [{"session_epoch": 99}, {"is_active": False}], ids=str)
+def test_a_user_disabled_or_signed_out_while_the_password_was_verified_gets_no_session(sign_in, alice, monkeypatch, change):
     from accounts import authentication
 
     real = authentication.authenticate
 
     def authenticate_slowly(identifier, *, password):
         found = real(identifier, password=password)
-        User.objects.filter(pk=alice.pk).update(session_epoch=99)
+        User.objects.filter(pk=alice.pk).update(**change)
         return found
 
     monkeypatch.setattr(authentication, "authenticate", authenticate_slowly)

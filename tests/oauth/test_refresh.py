@@ -383,14 +383,6 @@ def test_a_changed_password_ends_the_sessions_that_the_old_one_opened(signed_in,
     assert refresh(token_of(sign_in("alice", "another good password"))).status == 200
 
 
-def test_a_disabled_users_session_goes_on_when_the_user_is_enabled_again(signed_in, refresh):
-    User.objects.update(is_active=False)
-    assert_dead(refresh(token_of(signed_in)))
-    User.objects.update(is_active=True)
-
-    assert refresh(token_of(signed_in)).status == 200
-
-
 @pytest.mark.checklist(71)
 def test_an_idle_session_expires_to_the_second(signed_in, refresh, later):
     later(days=30, seconds=-2)

@@ -537,7 +537,9 @@ def test_a_wrong_variable_ends_every_command_in_one_line(command):
 
 
 def test_a_required_name_that_is_misspelt_is_pointed_at(check):
-    misspelt = {key: value for key, value in PRODUCTION.items() if key != "AUTH_SERVICE__SECRET_KEY"} | {"AUTH_SERVICE__SECRT_KEY": "x" * 40}
+    misspelt = {key: value for key, value in PRODUCTION.items() if key != "AUTH_SERVICE__SECRET_KEY"} | {
+        "AUTH_SERVICE__SECRT_KEY": "x" * 40
+    }
 
     assert_stopped_by_one_line(check(misspelt), "AUTH_SERVICE__SECRT_KEY is set: is that it, misspelt?")
 
@@ -568,7 +570,13 @@ def test_the_options_of_the_database_url_stay_beside_the_servers_own(check):
     result = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **PRODUCTION, "SERVER_SOFTWARE": "gunicorn", "AUTH_SERVICE__DB_URL": url, "AUTH_SERVICE__ENV_FILE": ""},
+        env={
+            "PATH": os.environ["PATH"],
+            **PRODUCTION,
+            "SERVER_SOFTWARE": "gunicorn",
+            "AUTH_SERVICE__DB_URL": url,
+            "AUTH_SERVICE__ENV_FILE": "",
+        },
         capture_output=True,
         text=True,
         check=True,

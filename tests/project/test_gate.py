@@ -97,6 +97,15 @@ def test_the_address_that_is_kept_is_the_one_the_trusted_proxy_saw(sign_in, sett
     assert Session.objects.latest("created_at").address == "203.0.113.5"
 
 
+def test_what_is_known_already_is_answered_without_a_length_of_its_own(client, signing_key):
+    etag = client.get("/.well-known/jwks.json")["ETag"]
+
+    response = client.get("/.well-known/jwks.json", HTTP_IF_NONE_MATCH=etag)
+
+    assert response.status_code == 304
+    assert not response.has_header("Content-Length")
+
+
 def test_the_landing_page_names_what_is_on(client, db):
     page = client.get("/").content.decode()
 

@@ -9,6 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 from oauth import clients
 from oauth.models import Client
 
+MAX_KEEP_SECONDS = 30 * 86400
+
 
 class Command(BaseCommand):
     help = "Give a confidential client a new secret, printed once. The old one works on for a while, so that nothing breaks."
@@ -29,5 +31,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no client {options['client_id']}.")
         if client.is_public:
             raise CommandError(f"{client.client_id} is a public client and has no secret.")
+        if not 0 <= options["keep_old_for"] <= MAX_KEEP_SECONDS:
+            raise CommandError(f"--keep-old-for takes 0 to {MAX_KEEP_SECONDS} seconds (30 days).")
         made = clients.rotate_secret(client, keep_old_for=timedelta(seconds=options["keep_old_for"]))
         self.stdout.write(f"client_secret  {made.secret_value}   (shown once)")
