@@ -122,6 +122,33 @@ if connection.vendor == "postgresql":
         assert with_reconnect(operation) == 1
         assert operation.calls == 2
 
+    def test_a_server_that_may_no_longer_write_is_left_for_another(alice):
+        """After a failover the old connection answers still, and leads to what is a replica now."""
+        execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+        operation = Operation(lambda: User.objects.filter(pk=alice.pk).update(name="Alice Smith"))
+
+        assert with_reconnect(operation) == 1
+        assert operation.calls == 2
+
+    def test_a_lost_connection_costs_no_client_its_answer(sign_in, refresh, client):
+        answer = sign_in()
+        for _ in range(2):
+            end_our_session()
+            answer = refresh(answer.body["refresh_token"])
+            assert answer.status == 200
+        end_our_session()
+        assert sign_in().status == 200
+        end_our_session()
+        assert client.get("/api/v1/me", HTTP_AUTHORIZATION=f"Bearer {answer.body['access_token']}").status_code == 200
+
+    def test_readiness_tells_of_a_server_that_may_not_write(client, signing_key):
+        execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+
+        read_only, renewed = client.get("/ready"), client.get("/ready")
+
+        assert (read_only.status_code, read_only.json()["database"]) == (503, "read-only")
+        assert renewed.status_code == 200
+
     def test_a_connection_that_the_driver_has_closed_is_made_again(alice):
         operation = Operation(User.objects.count, first=close_our_handle)
 
