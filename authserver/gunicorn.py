@@ -30,7 +30,10 @@ max_requests = 0 if settings.DEVELOPMENT else 200_000
 max_requests_jitter = 20_000
 forwarded_allow_ips = ""  # authserver.middleware.Gate reads the proxy's headers, from trusted proxies alone
 control_socket_disable = True
-loglevel = "warning" if settings.DEVELOPMENT else "info"
+# gunicorn's own lines in the form of ours.
+logconfig_dict = settings.LOGGING | {
+    "loggers": settings.LOGGING["loggers"] | {"gunicorn.error": {"level": "WARNING" if settings.DEVELOPMENT else "INFO", "propagate": True}}
+}
 
 
 def when_ready(server: Any) -> None:

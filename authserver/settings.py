@@ -155,7 +155,7 @@ AUTH_PASSWORD_VALIDATORS = [
 # --- Logging -----------------------------------------------------------------------------------
 LOG_LEVEL = env.text("AUTH_SERVICE__LOG_LEVEL", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
 LOG_FORMAT = env.text("AUTH_SERVICE__LOG_FORMAT", default="console" if DEVELOPMENT else "json", choices=("console", "json"))
-LOGGING = {
+LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {

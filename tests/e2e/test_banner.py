@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 
+import httpx
 import pytest
 
 from tests.e2e.calls import SIGN_IN_FORM
@@ -74,3 +75,14 @@ def need(program):
     if shutil.which(program) is None:
         reason = f"{program} is not installed"
         pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+
+
+def test_in_json_every_line_of_the_log_is_an_object_gunicorns_own_too(start_server):
+    server = start_server(AUTH_SERVICE__LOG_FORMAT="json", AUTH_SERVICE__MASTER_KEY="of the older service")
+    httpx.post(f"{server.base_url}/oauth/token", data={"grant_type": "password"})
+
+    lines = [line for line in server.output().splitlines() if line.startswith("{")]
+    others = [line for line in server.output().splitlines() if "AUTH_SERVICE__MASTER_KEY" in line and not line.startswith("{")]
+
+    assert {json.loads(line)["logger"] for line in lines} >= {"gunicorn.error", "authserver.refusals"}
+    assert others == []
