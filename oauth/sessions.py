@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, InterfaceError, transaction
 
 from accounts import audit, clock, roles
 from accounts.addresses import network_of
@@ -188,7 +188,7 @@ def _end_reused(attempt: Attempt, seen: SessionRow, *, error_id: str) -> None:
             # SECURITY: whatever the age of the token, or a thief's copy goes on.
             if revoke(attempt.token.session_id, reason=REUSED):
                 _record("session:refresh_token:reused", attempt, seen, error_id=error_id)
-    except DatabaseError:
+    except (DatabaseError, InterfaceError):
         # SECURITY: the record may be lost, the end may not.
         revoke(attempt.token.session_id, reason=REUSED)
         logger.exception("a reused refresh token ended its session without a record", extra={"sid": str(attempt.token.session_id)})
@@ -199,8 +199,10 @@ def _mercy(attempt: Attempt, seen: SessionRow) -> str | None:
     """The audit event of the mercy that an honest client has a claim to, for the live session's immediate predecessor."""
     if seen.is_in_retry_window and any(hmac.compare_digest(seen.retry_digest or b"", digest) for digest in attempt.retry_digests):
         return "session:refresh:retried"
+    # The setting itself is asked too: while a clock steps back, every instant lies in the last zero seconds.
+    has_overlap = bool(attempt.client.refresh_overlap) and seen.is_in_overlap
     # SECURITY: a copy of the token that turns up in another network is no parallel request of the same app.
-    if seen.is_in_overlap and _is_same_network(seen.address, attempt.origin.address):
+    if has_overlap and _is_same_network(seen.address, attempt.origin.address):
         return "session:refresh:overlapped"
     return None
 

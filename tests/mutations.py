@@ -147,8 +147,8 @@ MUTATIONS = (
     Mutation(
         SESSIONS,
         "a copy of the token that turns up",
-        "if seen.is_in_overlap and _is_same_network(seen.address, attempt.origin.address):",
-        "if seen.is_in_overlap:",
+        "if has_overlap and _is_same_network(seen.address, attempt.origin.address):",
+        "if has_overlap:",
         REFRESH,
     ),
     Mutation(ROWS, UPDATE, "WHERE id = %(id)s AND generation = %(expected)s AND client_id", "WHERE id = %(id)s AND client_id", REFRESH),

@@ -288,6 +288,16 @@ def test_after_the_overlap_the_predecessor_is_reuse(signed_in, refresh, overlap,
     assert_dead(refresh(token_of(first)))
 
 
+def test_a_clock_that_steps_back_makes_no_overlap_where_none_is_allowed(signed_in, refresh, later):
+    live = refresh(token_of(signed_in))
+    later(hours=-1)
+
+    assert_dead(refresh(token_of(signed_in)))
+    later(hours=1)
+
+    assert_dead(refresh(token_of(live)))
+
+
 @pytest.mark.checklist(62)
 def test_the_overlap_helps_only_the_immediate_predecessor(signed_in, refresh, overlap):
     second = refresh(token_of(refresh(token_of(signed_in))))
