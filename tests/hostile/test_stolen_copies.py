@@ -34,7 +34,7 @@ from django.db import OperationalError, ProgrammingError, connection
 from django.test import Client as Browser
 
 from accounts import clock, refusals
-from accounts.models import AuditEvent, Refusal, User
+from accounts.models import AuditEvent, Refusal, Role, User
 from authserver.logs import ConsoleFormatter, JSONFormatter
 from oauth import access_tokens, clients, refresh_tokens, sessions
 from oauth.access_tokens import SessionClaims, Signer
@@ -295,7 +295,7 @@ def fail_inside(life, send):
 
 
 def work_in_the_admin(life):
-    """The admin signs in at the second try, makes, changes and removes users, looks at everything, and signs out in one of two browsers."""
+    """The admin signs in at the second try, works with users and roles, looks at everything, and signs out in one of two browsers."""
     browser = Browser(enforce_csrf_checks=True)
     name, csrf = django_settings.SESSION_COOKIE_NAME, django_settings.CSRF_COOKIE_NAME
 
@@ -315,7 +315,9 @@ def work_in_the_admin(life):
     bob = User.objects.get(username="bob")
     submit(f"/admin/accounts/user/{bob.pk}/password/", password1=changed, password2=changed)
     submit("/admin/accounts/user/add/", username="dave", usable_password="true", password1=made, password2=made)
-    submit(f"/admin/accounts/user/{User.objects.get(username='dave').pk}/delete/", post="yes")
+    submit(f"/admin/accounts/user/{User.objects.get(username='dave').pk}/delete/", post="yes", status=403)
+    submit("/admin/accounts/role/add/", name="retired")
+    submit(f"/admin/accounts/role/{Role.objects.get(name='retired').pk}/delete/", post="yes")
     submit("/admin/password_change/", old_password=life.passwords["admin"], new_password1=own, new_password2=own)
     for path in ("", "accounts/user/", "oauth/client/", "oauth/session/", "oauth/signingkey/", "accounts/auditevent/"):
         assert browser.get(f"/admin/{path}").status_code == 200
