@@ -220,16 +220,21 @@ class SessionMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.checklist(59, 61, 62, 63, 64, 67, 68, 69, 71)
-def test_a_session_does_what_its_model_does_whatever_happens(make_client):
+def test_a_session_does_what_its_model_does_whatever_happens(make_client, capsys):
     make_client("editor")
     make_client("other")
+
+    runs = int(os.environ.get("MACHINE_EXAMPLES") or (100 if connection.vendor == "sqlite" else 50))
 
     run_state_machine_as_test(
         SessionMachine,
         settings=settings(
-            max_examples=int(os.environ.get("MACHINE_EXAMPLES") or (100 if connection.vendor == "sqlite" else 50)),
+            max_examples=runs,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+    with capsys.disabled():
+        print(f"\nsession and model: {runs} runs of up to 40 steps, no difference")
