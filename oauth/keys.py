@@ -131,6 +131,7 @@ class KeyRing:
         try:
             self.reload()
         except Exception:
+            # Whatever it was, the next round may go well; a thread that ended would go on signing with a revoked key.
             logger.exception("the signing keys could not be read")
             connection.close()
 
