@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.hashers import BasePasswordHasher, get_hasher, identify_hasher, make_password
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest
 
 from accounts import audit, identifiers, passwords, roles
@@ -123,6 +123,9 @@ def _renew_hash(user: User, *, password: str) -> None:
     encoded = make_password(password)
     try:
         # Conditional: a password that was changed meanwhile stays changed.
-        User.objects.filter(pk=user.pk, password=user.password).update(password=encoded)
-    except DatabaseError:
+        renewed = User.objects.filter(pk=user.pk, password=user.password).update(password=encoded)
+    except (DatabaseError, InterfaceError):
         logger.exception("the hash of a password could not be renewed; the sign-in goes on", extra={"user_id": user.pk})
+    else:
+        # The browser's session is bound to the hash: bound to the old one it would end with the sign-in.
+        user.password = encoded if renewed else user.password

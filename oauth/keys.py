@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
-from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, connection, transaction
 
 from accounts import audit, clock
 from oauth.access_tokens import Signer
@@ -104,7 +104,7 @@ class KeyRing:
         """Read the rows anew and compute the view. Without the database the known rows are kept; raises when there are none yet."""
         try:
             self._rows = list(SigningKey.objects.order_by("sequence"))
-        except DatabaseError:
+        except (DatabaseError, InterfaceError):
             if self._rows is None:
                 raise
             logger.warning("the signing keys could not be read; those read last stay in use")

@@ -1,6 +1,7 @@
 """The admin's cookie, and what of it is stored."""
 
 import pytest
+from django.contrib.auth.hashers import make_password
 from django.contrib.sessions.models import Session
 from django.test import Client as Browser
 
@@ -58,3 +59,14 @@ def test_a_raised_epoch_ends_the_browsers_session(signed_in_browser):
     User.objects.update(session_epoch=9)
 
     assert signed_in_browser.get("/admin/").status_code == 302
+
+
+def test_staff_whose_hash_is_renewed_at_sign_in_stay_signed_in(db):
+    User.objects.create_superuser("root", password=PASSWORD)
+    User.objects.update(password=make_password(PASSWORD, hasher="pbkdf2_sha256"))
+    browser = Browser()
+
+    assert browser.post("/admin/login/?next=/admin/", {"username": "root", "password": PASSWORD}).status_code == 302
+
+    assert not User.objects.get().password.startswith("pbkdf2_sha256")
+    assert browser.get("/admin/").status_code == 200
