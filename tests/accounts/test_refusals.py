@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 
 from accounts import refusals
 from accounts.models import Refusal
@@ -131,9 +131,10 @@ def test_a_process_prunes_now_and_then_by_itself(sign_in, later, monkeypatch):
     assert Refusal.objects.count() == 1
 
 
-def test_a_store_that_fails_does_not_fail_the_answer(sign_in, monkeypatch, caplog):
+@pytest.mark.parametrize("error", [DatabaseError, InterfaceError])
+def test_a_store_that_fails_does_not_fail_the_answer(sign_in, monkeypatch, caplog, error):
     def fail(**fields):
-        raise DatabaseError
+        raise error
 
     monkeypatch.setattr(Refusal.objects, "create", fail)
     monkeypatch.setattr(refusals.connection, "close", lambda: None)  # the test's own transaction
@@ -163,3 +164,7 @@ def test_explain_tells_the_reason_and_what_to_do(sign_in, alice, capsys):
 def test_explain_says_when_it_does_not_know(db):
     with pytest.raises(CommandError, match="14 days"):
         call_command("explain", "0123456789abcdef")
+
+
+def test_more_is_removed_than_can_be_written():
+    assert refusals.PRUNE_BATCH / refusals.PRUNE_EVERY_SECONDS > refusals.PER_SECOND
