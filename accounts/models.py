@@ -91,6 +91,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     class Meta:
         ordering = ("username",)
+        permissions = (("sign_out_user", "Can sign a user out everywhere"),)
 
     def __str__(self) -> str:
         return self.username
@@ -138,6 +139,43 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def _auth_hash(self, secret: str | None = None) -> str:
         return salted_hmac("accounts.User.session", f"{self.password}:{self.session_epoch}", secret=secret, algorithm="sha256").hexdigest()
+
+
+class OneTimeToken(models.Model):
+    """A code that was sent by mail to prove who reads it. Only its digest is stored; the row goes when the code is used."""
+
+    digest = models.BinaryField(primary_key=True, max_length=32)
+    purpose = models.CharField(max_length=32)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    email = models.CharField(max_length=identifiers.MAX_LENGTH, help_text="where it was sent")
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=("user", "purpose"), name="one_time_token_newest_alone")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.purpose} for {self.user_id}"
+
+
+class Outbox(models.Model):
+    """A mail to be sent. It holds no code: that is made when the mail is sent, so that no row opens anything."""
+
+    kind = models.CharField(max_length=32)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="+")
+    email = models.CharField(max_length=identifiers.MAX_LENGTH, help_text="where to")
+    language = models.CharField(max_length=8)
+    created_at = models.DateTimeField()
+    next_try_at = models.DateTimeField(db_index=True)
+    tries = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        verbose_name_plural = "outbox"
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}"
 
 
 class Refusal(models.Model):

@@ -64,6 +64,11 @@ class Client(AbstractApplication):
         "0 is strict; 10 suits an app that fires refreshes in parallel and sends no Idempotency-Key; empty: the server's.",
     )
     may_introspect = models.BooleanField(default=False, help_text="May ask whether tokens are active.")
+    served_audiences = models.TextField(
+        blank=True,
+        db_default="",
+        help_text="Audiences it answers for, parted by spaces: it may ask about tokens meant for them. Empty: the server's.",
+    )
     secret_digest = models.BinaryField(null=True, editable=False)
     secret_created_at = models.DateTimeField(null=True, editable=False)
     previous_secret_digest = models.BinaryField(null=True, editable=False)
@@ -114,6 +119,11 @@ class Client(AbstractApplication):
     @property
     def token_audience(self) -> str:
         return self.audience or settings.JWT_AUDIENCE
+
+    @property
+    def served_audience_set(self) -> frozenset[str]:
+        """Whose tokens it may ask about, beside its own."""
+        return frozenset(self.served_audiences.split()) or frozenset({settings.JWT_AUDIENCE})
 
     @property
     def access_lifetime(self) -> timedelta:
@@ -184,6 +194,7 @@ class Session(models.Model):
             models.Index(fields=("user", "created_at"), name="session_user_created"),
             models.Index(fields=("client", "created_at"), name="session_client_created"),
         ]
+        permissions = (("revoke_session", "Can end a session"),)
 
     def __str__(self) -> str:
         return str(self.pk)
