@@ -1,0 +1,181 @@
+"""compose.yaml, and what docs/operations.md has people paste for it: the server starts with it, and nothing is left open."""
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.container import compose
+from tests.container.dockerfile import parse
+from tests.container.operations import blocks, paste, paste_secrets_and_settings
+from tests.project.test_docs import settings_that_are_read, start_with
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def operator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of somebody who has pasted what the page says."""
+    if shutil.which("openssl") is None:
+        pytest.fail("openssl is not installed") if os.environ.get("CI") == "true" else pytest.skip("openssl is not installed")
+    folder = tmp_path_factory.mktemp("operator")
+    paste_secrets_and_settings(folder)
+    return folder
+
+
+# --- compose.yaml --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("service", ["server", "migrate"])
+def test_compose_gives_the_server_settings_that_exist(operator: Path, service: str) -> None:
+    names = compose.load(operator)[service].environment.keys() - {"POSTGRES_PASSWORD"}
+    files = {name for name in names if name.endswith("_FILE") and name.removesuffix("_FILE") in settings_that_are_read()}
+
+    assert names - files - settings_that_are_read() == set()
+    assert len(files) == 3
+
+
+def test_the_server_starts_with_what_compose_gives_it(operator: Path) -> None:
+    settings = start_with(as_on_this_machine(operator))
+
+    assert settings["ENVIRONMENT"] == "production"
+    assert settings["REQUIRE_HTTPS"] is True
+    assert settings["DATABASES"]["default"]["HOST"] == "db"
+    assert [str(network) for network in settings["TRUSTED_PROXIES"]] == [f"{compose.gateway()}/32"]
+    assert settings["PORT"] == 8003
+
+
+def test_a_laptop_is_served_without_https(operator: Path, tmp_path: Path) -> None:
+    shutil.copytree(operator / "secrets", tmp_path / "secrets")
+    first, _ = blocks("sh", heading="Secrets and settings")
+    for block in (first, *blocks("sh", heading="On a laptop")):
+        paste(block, folder=tmp_path)
+
+    settings = start_with(as_on_this_machine(tmp_path))
+
+    assert settings["REQUIRE_HTTPS"] is False
+    assert settings["JWT_ISSUER"] == "http://localhost:8003"
+
+
+def test_what_the_person_sets_reaches_the_server_unless_the_file_needs_it_otherwise(operator: Path, tmp_path: Path) -> None:
+    shutil.copytree(operator, tmp_path, dirs_exist_ok=True)
+    paste(
+        "echo AUTH_SERVICE__LOG_LEVEL=WARNING >> .env; echo ENVIRONMENT=development >> .env; echo WEB_CONCURRENCY=7 >> .env",
+        folder=tmp_path,
+    )
+
+    settings = start_with(as_on_this_machine(tmp_path))
+
+    assert settings["LOG_LEVEL"] == "WARNING"
+    assert settings["ENVIRONMENT"] == "production"
+    assert settings["WEB_CONCURRENCY"] == 7
+
+
+def test_without_a_password_compose_says_where_to_read_on(tmp_path: Path) -> None:
+    with pytest.raises(compose.MissingError, match=r"POSTGRES_PASSWORD: .*docs/operations\.md"):
+        compose.load(tmp_path)
+
+
+def test_every_service_runs_without_privileges_in_a_tree_that_it_cannot_write_to(operator: Path) -> None:
+    for service in compose.load(operator).values():
+        assert service.values["read_only"] is True, service.name
+        assert service.values["cap_drop"] == ["ALL"], service.name
+        assert service.values["security_opt"] == ["no-new-privileges:true"], service.name
+        assert "privileged" not in service.values, service.name
+        assert service.values.get("user", "") not in {"root", "0"}, service.name
+
+
+def test_only_the_server_can_be_reached_and_only_from_this_machine(operator: Path) -> None:
+    published = {name: service.values["ports"] for name, service in compose.load(operator).items() if "ports" in service.values}
+
+    assert published == {"server": ["127.0.0.1:8003:8003"]}
+
+
+def test_the_server_waits_for_its_migrations_and_for_what_it_asks(operator: Path) -> None:
+    services = compose.load(operator)
+
+    assert services["server"].values["depends_on"] == {
+        "migrate": {"condition": "service_completed_successfully"},
+        "db": {"condition": "service_healthy"},
+        "redis": {"condition": "service_healthy"},
+    }
+    assert services["migrate"].values["depends_on"] == {"db": {"condition": "service_healthy"}}
+    assert all("test" in services[name].values["healthcheck"] for name in ("db", "redis"))
+    assert "healthcheck" not in services["server"].values  # the image has one
+
+
+def test_every_name_in_compose_is_of_the_file_itself() -> None:
+    document = yaml.safe_load(read("compose.yaml"))
+    services: list[dict[str, Any]] = list(document["services"].values())
+
+    assert {name for service in services for name in service.get("secrets", [])} == document["secrets"].keys()
+    assert {name for service in services for name in service.get("depends_on", {})} <= document["services"].keys()
+    assert {volume.split(":")[0] for service in services for volume in service.get("volumes", [])} == document["volumes"].keys()
+    assert {service["build"] for service in services if "build" in service} == {"."}
+
+
+def test_no_image_is_named_with_a_registry(operator: Path) -> None:
+    names = {stage.base for stage in parse(read("Dockerfile"))} | {service.values["image"] for service in compose.load(operator).values()}
+
+    assert {name for name in names if "/" in name or "." in name.split(":")[0]} == set()
+
+
+def test_compose_waits_longer_for_the_end_of_the_server_than_the_server_takes(operator: Path) -> None:
+    [graceful_timeout] = re.findall(r"^graceful_timeout = (\d+)$", read("authserver/gunicorn.py"), re.MULTILINE)
+
+    assert int(compose.load(operator)["server"].values["stop_grace_period"].removesuffix("s")) >= int(graceful_timeout) + 5
+
+
+# --- Secrets -------------------------------------------------------------------------------------
+
+
+def test_the_secrets_are_where_compose_looks_for_them_and_closed_to_other_users(operator: Path) -> None:
+    files = {operator / name for name in compose.secret_files().values()}
+
+    assert {*(operator / "secrets").iterdir()} == files
+    assert {len(file.read_text().strip()) for file in files} == {64}
+    assert {mode_of(file) for file in files} == {0o644}  # a container reads them as a user of its own
+    assert mode_of(operator / "secrets") == 0o700
+    assert mode_of(operator / ".env") == 0o600
+
+
+def test_making_the_secrets_again_leaves_them_as_they_are(operator: Path, tmp_path: Path) -> None:
+    shutil.copytree(operator, tmp_path, dirs_exist_ok=True)
+    before = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    (tmp_path / "secrets" / "token-keys").unlink()
+
+    paste(blocks("sh", heading="Secrets and settings")[0], folder=tmp_path)
+
+    after = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert {path.name for path in before if after[path] != before[path]} == {"token-keys"}
+
+
+def test_git_takes_neither_the_secrets_nor_the_file_of_the_settings() -> None:
+    names = [".env", *compose.secret_files().values()]
+
+    done = subprocess.run(["git", "-c", "safe.directory=*", "check-ignore", *names], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.stdout.split() == names
+
+
+# --- What the tests need -------------------------------------------------------------------------
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def as_on_this_machine(folder: Path) -> dict[str, str]:
+    """The variables of the server, with the secrets where they lie here."""
+    variables = compose.load(folder)["server"].environment
+    return {name: value.replace("/run/secrets/", f"{folder}/secrets/") for name, value in variables.items()}
