@@ -38,6 +38,24 @@ def instant_parameter(*, plus: timedelta = NONE) -> Any:
     return connection.ops.adapt_datetimefield_value(now() + plus)
 
 
+def epoch_sql(name: str) -> str:
+    """An SQL expression for the same instant as seconds since 1970, for numbers inside JSON."""
+    if connection.vendor == "postgresql":
+        return f"(extract(epoch FROM clock_timestamp())::float8 + %({name})s)"
+    return f"%({name})s"
+
+
+def epoch_parameter(*, plus: timedelta = NONE) -> float:
+    if connection.vendor == "postgresql":
+        return (offset + plus).total_seconds()
+    return (now() + plus).timestamp()
+
+
+def steady_sql(name: str) -> str:
+    """As instant_sql, by when the statement began: the same for every row, so an index is searched for it. For what goes by age alone."""
+    return instant_sql(name).replace("clock_timestamp()", "statement_timestamp()")
+
+
 class Instant(Expression):
     """An instant `plus` from now, by the statement's clock, for the ORM."""
 
@@ -50,3 +68,10 @@ class Instant(Expression):
 
     def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
         return "(clock_timestamp() + %s * interval '1 second')", ((offset + self.plus).total_seconds(),)
+
+
+class SteadyInstant(Instant):
+    """The same by when the statement began (steady_sql)."""
+
+    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
+        return "(statement_timestamp() + %s * interval '1 second')", ((offset + self.plus).total_seconds(),)

@@ -10,8 +10,9 @@ from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, connection
 
-from accounts.clock import Instant
+from accounts.clock import Instant, SteadyInstant
 from accounts.models import Refusal
+from accounts.pruning import Pruning
 
 KEPT_FOR = timedelta(days=14)
 PER_SECOND = 20.0
@@ -46,22 +47,8 @@ class Allowance:
             return skipped
 
 
-class Pruning:
-    """When this process last removed old rows."""
-
-    def __init__(self) -> None:
-        self._due_at = 0.0
-
-    def is_due(self) -> bool:
-        now = time.monotonic()
-        if now < self._due_at:
-            return False
-        self._due_at = now + PRUNE_EVERY_SECONDS
-        return True
-
-
 allowance = Allowance()
-pruning = Pruning()
+pruning = Pruning(every_seconds=PRUNE_EVERY_SECONDS)
 
 
 def record(
@@ -103,6 +90,6 @@ def record(
 
 def prune() -> int:
     """Remove a batch of rows that are past their time; how many."""
-    old = Refusal.objects.filter(at__lt=Instant(plus=-KEPT_FOR)).order_by("at").values_list("pk", flat=True)[:PRUNE_BATCH]
+    old = Refusal.objects.filter(at__lt=SteadyInstant(plus=-KEPT_FOR)).order_by("at").values_list("pk", flat=True)[:PRUNE_BATCH]
     removed, _ = Refusal.objects.filter(pk__in=list(old)).delete()
     return removed

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 
 from accounts import clock
-from accounts.clock import Instant
+from accounts.clock import Instant, SteadyInstant
 from accounts.models import User
 
 MINUTE = timedelta(minutes=1)
@@ -85,3 +85,12 @@ def test_both_ways_to_stamp_agree_to_the_second(alice):
     by_orm, by_sql = stamp(alice, Instant()), stamp_by_sql(alice)
 
     assert timedelta(0) <= by_sql - by_orm < timedelta(seconds=30)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("plus", [timedelta(0), timedelta(days=-400)])
+def test_a_steady_instant_is_the_same_and_no_volatile_function(alice, plus):
+    assert is_about(stamp(alice, SteadyInstant(plus=plus)), datetime.now(UTC) + plus)
+    # An index is not searched for what may change from row to row.
+    assert "clock_timestamp" not in str(User.objects.filter(created_at__lt=SteadyInstant(plus=plus)).query)
+    assert "clock_timestamp" not in clock.steady_sql("at")

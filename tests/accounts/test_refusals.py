@@ -16,7 +16,7 @@ from tests.conftest import PASSWORD
 @pytest.fixture(autouse=True)
 def _new_process(monkeypatch):
     monkeypatch.setattr(refusals, "allowance", refusals.Allowance())
-    monkeypatch.setattr(refusals, "pruning", refusals.Pruning())
+    monkeypatch.setattr(refusals, "pruning", refusals.Pruning(every_seconds=refusals.PRUNE_EVERY_SECONDS))
 
 
 def stored(answer):
@@ -124,7 +124,7 @@ def test_rows_are_removed_after_two_weeks(sign_in, later):
 def test_a_process_prunes_now_and_then_by_itself(sign_in, later, monkeypatch):
     sign_in("nobody")
     later(seconds=(refusals.KEPT_FOR + timedelta(seconds=5)).total_seconds())
-    monkeypatch.setattr(refusals, "pruning", refusals.Pruning())
+    monkeypatch.setattr(refusals, "pruning", refusals.Pruning(every_seconds=refusals.PRUNE_EVERY_SECONDS))
 
     sign_in("nobody")
 
