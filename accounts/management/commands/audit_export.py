@@ -1,0 +1,54 @@
+"""Print the audit as JSON lines."""
+
+import json
+from argparse import ArgumentParser, ArgumentTypeError
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from accounts.audit_retention import between
+from accounts.models import AuditEvent
+
+CHUNK = 2000
+
+
+class Command(BaseCommand):
+    help = "Print audit events as JSON, one a line, oldest first, to be kept outside of the database or searched with other tools."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--since", type=_instant, metavar="TIME", help="from this instant on, such as 2026-01-31 or 2026-01-31T12:00:00Z"
+        )
+        parser.add_argument("--until", type=_instant, metavar="TIME", help="before this instant")
+        parser.add_argument("--after-id", type=int, metavar="ID", help="only events after this one: the last line's id continues an export")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        events = between(options["since"], options["until"])
+        if options["after_id"] is not None:
+            events = events.filter(pk__gt=options["after_id"])
+        for event in events.iterator(chunk_size=CHUNK):
+            self.stdout.write(json.dumps(_line(event), ensure_ascii=False, separators=(",", ":")))
+
+
+def _line(event: AuditEvent) -> dict[str, Any]:
+    return {
+        "id": event.pk,
+        "at": event.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "event": event.event,
+        "actor_id": None if event.actor_id is None else str(event.actor_id),
+        "target": event.target,
+        "client_id": event.client_id,
+        "address": event.address,
+        "user_agent": event.user_agent,
+        "error_id": event.error_id,
+        "detail": event.detail,
+    }
+
+
+def _instant(text: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text} is no time such as 2026-01-31 or 2026-01-31T12:00:00Z") from None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
