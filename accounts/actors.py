@@ -1,0 +1,32 @@
+"""Who acts, and from where, as it is recorded."""
+
+from typing import TypedDict
+from uuid import UUID
+
+from django.http import HttpRequest
+
+from accounts.models import User
+
+
+class Actor(TypedDict):
+    """What an audit event says of whoever did it: `audit.record(event, **actor)`."""
+
+    actor_id: UUID | None
+    address: str | None
+    user_agent: str
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """The person who is signed in to the browser that sent this request."""
+    user = request.user
+    return Actor(
+        actor_id=user.pk if isinstance(user, User) else None,
+        address=request.META.get("authserver.address"),
+        user_agent=user_agent(request),
+    )
+
+
+def user_agent(request: HttpRequest) -> str:
+    """What the client calls itself, fit to be stored: header bytes come in as Latin-1 and may be anything."""
+    text = request.META.get("HTTP_USER_AGENT", "")[:200]
+    return "".join(character if character.isprintable() else "?" for character in text)
