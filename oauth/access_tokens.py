@@ -76,9 +76,12 @@ def mint(
 
 
 def verify(
-    value: str, *, public_keys: Mapping[str, Any], algorithm: str, issuer: str, audience: str, leeway: timedelta, now: datetime
+    value: str, *, public_keys: Mapping[str, Any], algorithm: str, issuer: str, audience: str | None, leeway: timedelta, now: datetime
 ) -> dict[str, Any]:
-    """The claims of an access token of this issuer for this audience (RFC 9068 §4). Raises InvalidToken."""
+    """The claims of an access token of this issuer for this audience (RFC 9068 §4). Raises InvalidToken.
+
+    `audience` None leaves `aud` to the caller, who has to look at it before acting on the token.
+    """
     jws = PyJWS(algorithms=[algorithm])
     try:
         header = jws.get_unverified_header(value)
@@ -101,15 +104,18 @@ def _ensure_header(header: Mapping[str, Any], *, algorithm: str) -> None:
         raise InvalidToken("header is not that of an access token")
 
 
-def _ensure_claims(claims: Any, *, issuer: str, audience: str, leeway: timedelta, now: datetime) -> None:
+def _ensure_claims(claims: Any, *, issuer: str, audience: str | None, leeway: timedelta, now: datetime) -> None:
     if not isinstance(claims, dict):
         raise InvalidToken("claims are no object")
     if not all(type(claims.get(name)) is int for name in _REQUIRED_INTEGERS):
         raise InvalidToken("a time claim is missing")
     if not all(isinstance(claims.get(name), str) for name in _REQUIRED_STRINGS):
         raise InvalidToken("a claim is missing")
-    if claims["iss"] != issuer or claims["aud"] != audience or claims.get("type") != "access":
-        raise InvalidToken("issuer, audience or type is not ours")
+    if claims["iss"] != issuer or claims.get("type") != "access":
+        raise InvalidToken("issuer or type is not ours")
+    # SECURITY: None alone leaves the audience open, and has to be said; an empty one fits no token.
+    if audience is not None and claims["aud"] != audience:
+        raise InvalidToken("audience is not ours")
     seconds, slack = now.timestamp(), leeway.total_seconds()
     if claims["exp"] + slack <= seconds:
         raise InvalidToken("expired")

@@ -1,12 +1,12 @@
 """What this server offers, for clients that are given the issuer alone (RFC 8414)."""
 
-import hashlib
-import json
 from typing import Any
 
 from django.conf import settings
 
-from oauth import grant_types
+from oauth import grant_types, public_documents
+
+_WITH_A_SECRET = ("client_secret_basic", "client_secret_post")
 
 
 def document() -> dict[str, Any]:
@@ -18,12 +18,15 @@ def document() -> dict[str, Any]:
         "jwks_uri": f"{base}/.well-known/jwks.json",
         "grant_types_supported": list(grant_types.offered()),
         "response_types_supported": [],
-        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+        "token_endpoint_auth_methods_supported": [*_WITH_A_SECRET, "none"],
+        "introspection_endpoint": f"{base}/oauth/introspect",
+        "introspection_endpoint_auth_methods_supported": [*_WITH_A_SECRET],
+        "revocation_endpoint": f"{base}/oauth/revoke",
+        "revocation_endpoint_auth_methods_supported": [*_WITH_A_SECRET, "none"],
         "scopes_supported": sorted(settings.SCOPES),
     }
 
 
 def body() -> tuple[bytes, str]:
     """The document as sent, and its ETag."""
-    content = json.dumps(document(), separators=(",", ":")).encode()
-    return content, f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    return public_documents.as_body(document())

@@ -42,13 +42,13 @@ def mint(key_pair):
 
 @pytest.fixture
 def verify(key_pair):
-    def check(value, *, now=NOW, leeway=timedelta(0)):
+    def check(value, *, now=NOW, leeway=timedelta(0), audience=AUDIENCE):
         return access_tokens.verify(
             value,
             public_keys={"kid-1": key_pair.public_key()},
             algorithm="RS256",
             issuer=ISSUER,
-            audience=AUDIENCE,
+            audience=audience,
             leeway=leeway,
             now=now,
         )
@@ -162,6 +162,19 @@ def test_a_well_signed_token_with_a_wrong_claim_is_refused(forge, verify, change
 
     with pytest.raises(InvalidToken):
         verify(forge(**change))
+
+
+@pytest.mark.checklist(83)
+def test_the_audience_is_left_to_the_caller_by_none_alone(mint, forge, verify):
+    token = mint(audience="billing-api")
+
+    assert verify(token, audience=None)["aud"] == "billing-api"
+    for audience in ("", "billing", AUDIENCE):
+        with pytest.raises(InvalidToken):
+            verify(token, audience=audience)
+    for change in ({"aud": None}, {"aud": ["billing-api"]}, {"iss": "https://mallory.example"}, {"type": "id"}, {"exp": 1777636000}):
+        with pytest.raises(InvalidToken):
+            verify(forge(**change), audience=None)
 
 
 @pytest.mark.checklist(83)

@@ -18,6 +18,10 @@ def test_the_document_lists_what_is_on_and_nothing_else(metadata):
         "grant_types_supported": ["password", "refresh_token", "client_credentials"],
         "response_types_supported": [],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+        "introspection_endpoint": "http://localhost:8003/oauth/introspect",
+        "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "revocation_endpoint": "http://localhost:8003/oauth/revoke",
+        "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
         "scopes_supported": ["api:read", "api:write", "auth:account"],
     }
 
@@ -27,6 +31,32 @@ def test_a_grant_that_is_off_is_absent(metadata, settings):
     settings.PASSWORD_GRANT = False
 
     assert "password" not in metadata().json()["grant_types_supported"]
+
+
+@pytest.mark.checklist(112)
+@pytest.mark.spec("RFC 8414", "3.3", "the issuer MUST be identical to the one the URL was made from")
+@pytest.mark.parametrize("issuer", ["https://auth.example.com", "https://auth.example.com/", "https://example.com/auth"])
+def test_the_issuer_is_said_as_it_is_configured_and_every_url_begins_with_it(metadata, settings, issuer):
+    settings.JWT_ISSUER = issuer
+
+    document = metadata().json()
+
+    assert document["issuer"] == issuer
+    urls = {name: url for name, url in document.items() if name.endswith(("_endpoint", "_uri"))}
+    assert set(urls) == {"token_endpoint", "introspection_endpoint", "revocation_endpoint", "jwks_uri"}
+    assert all(url.startswith(f"{issuer.rstrip('/')}/") and "//" not in url[8:] for url in urls.values())
+
+
+@pytest.mark.checklist(112)
+def test_every_endpoint_of_the_document_is_there_and_asks_for_one_of_its_methods(metadata, client, editor):
+    document = metadata().json()
+
+    for name in ("token", "introspection", "revocation"):
+        path = document[f"{name}_endpoint"].removeprefix(document["issuer"])
+        form = "grant_type=refresh_token&refresh_token=x&token=x&client_id=editor"
+        answer = client.generic("POST", path, form.encode(), content_type="application/x-www-form-urlencoded")
+        takes_public_clients = answer.json().get("error") != "invalid_client"
+        assert ("none" in document[f"{name}_endpoint_auth_methods_supported"]) == takes_public_clients
 
 
 @pytest.mark.checklist(82)
