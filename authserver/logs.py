@@ -1,15 +1,31 @@
-"""Log lines for machines (one JSON object a line) and for people; both carry what `extra` gave."""
+"""Log lines for machines (one JSON object a line) and for people; both carry what `extra` gave, and the id of the request being served."""
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "request", "status_code"}
+_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+
+@contextmanager
+def serving(request_id: str) -> Iterator[None]:
+    """Lines written meanwhile, in this thread, name this request. The thread serves others after it."""
+    token = _request_id.set(request_id)
+    try:
+        yield
+    finally:
+        _request_id.reset(token)
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
-    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    request_id = _request_id.get()
+    return extra if request_id is None else extra | {"request_id": request_id}
 
 
 class JSONFormatter(logging.Formatter):

@@ -1,5 +1,7 @@
 """What every request passes on its way in, and every answer on its way out."""
 
+import re
+import secrets
 from collections.abc import Callable
 
 from django.conf import settings
@@ -7,20 +9,30 @@ from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
 
 from accounts.addresses import client_address, is_trusted_proxy
+from authserver import logs
 from oauth.errors import InvalidRequest
 from oauth.http import render
 
-PROBES = frozenset({"/health", "/ready", "/live", "/api/v1/health"})
+# Asked by machines next door, by address and in clear.
+PROBES = frozenset({"/health", "/ready", "/live", "/api/v1/health", "/metrics"})
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 MACHINE_PATHS = ("/oauth/", "/.well-known/", "/api/")
 
 
 class Gate:
-    """Settle address and scheme from trusted proxies alone, refuse a foreign Host and plain HTTP, add the security headers."""
+    """Settle address, scheme and id from trusted proxies alone, refuse a foreign Host and plain HTTP, add the security headers."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        request_id = self._request_id(request)
+        with logs.serving(request_id):
+            response = self._respond(request)
+        response["X-Request-ID"] = request_id
+        return response
+
+    def _respond(self, request: HttpRequest) -> HttpResponse:
         self._settle_origin(request)
         response = self._refusal(request) or self.get_response(request)
         response["Content-Security-Policy"] = settings.CONTENT_SECURITY_POLICY
@@ -34,6 +46,15 @@ class Gate:
         if request.method == "HEAD" and not response.streaming:
             response.content = b""
         return response
+
+    @staticmethod
+    def _request_id(request: HttpRequest) -> str:
+        """The proxy's, by which its log and ours find each other, or one of our own."""
+        sent = request.META.get("HTTP_X_REQUEST_ID", "")
+        # SECURITY: anyone else could make their requests look like somebody else's in the log.
+        if _REQUEST_ID.fullmatch(sent) and is_trusted_proxy(request.META.get("REMOTE_ADDR", ""), trusted=settings.TRUSTED_PROXIES):
+            return str(sent)
+        return secrets.token_hex(8)
 
     @staticmethod
     def _settle_origin(request: HttpRequest) -> None:

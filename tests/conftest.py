@@ -12,18 +12,35 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from django.conf import settings as django_settings
+from django.core.cache import caches
 from django.db import connection
 from django.http import HttpResponse
 from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 
-from accounts import clock
+from accounts import clock, name_counts, shared_store
 from accounts.models import Role, User
+from authserver import caches as server_caches
 from oauth import clients, keys
 from oauth.models import Client, Session
+from tests import secrecy
+from tests.redis import RedisServer, redis_server
 
 PASSWORD = "correct horse battery"
 PUBLIC_GRANTS = ("password", "refresh_token")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_secret_in_the_log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The run fails at its end when one of its secrets stands in a line of any logger."""
+    gathered = secrecy.Gathering(tmp_path_factory.mktemp("log") / "lines")
+    secrecy.remember_settings(secrecy.ledger)
+    secrecy.ledger.remember("a user's password", PASSWORD)
+    with secrecy.watching(gathered, secrecy.ledger):
+        yield
+    gathered.close()
+    leaks = "\n".join(map(str, secrecy.ledger.leaks(gathered.path)))
+    assert not leaks, leaks
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +55,9 @@ def _fresh_process() -> Iterator[None]:
     """Each test starts like a new process: nothing cached, no clock moved."""
     clients.cache.forget()
     keys.ring.forget()
+    caches["default"].clear()
+    name_counts.here.forget()
+    shared_store.shared.forget()
     yield
     clock.offset = clock.NONE
 
@@ -57,9 +77,9 @@ def signing_key(db: None, monkeypatch: pytest.MonkeyPatch, key_pair: rsa.RSAPriv
 @pytest.fixture
 def make_user(db: None) -> Callable[..., User]:
     def make(username: str, *, roles: tuple[str, ...] = (), **fields: Any) -> User:
-        user = User.objects.create_user(
-            username, fields.pop("email", f"{username}@example.com"), fields.pop("password", PASSWORD), **fields
-        )
+        password = fields.pop("password", PASSWORD)
+        secrecy.ledger.remember("a user's password", password)
+        user = User.objects.create_user(username, fields.pop("email", f"{username}@example.com"), password, **fields)
         user.roles.set([Role.objects.get_or_create(name=name)[0] for name in roles])
         return user
 
@@ -81,7 +101,7 @@ def bob(make_user: Callable[..., User]) -> User:
 @pytest.fixture
 def make_client(db: None) -> Callable[..., clients.Registration]:
     def make(client_id: str, **fields: Any) -> clients.Registration:
-        return clients.register(
+        made = clients.register(
             client_id,
             **{
                 "name": client_id.title(),
@@ -92,6 +112,8 @@ def make_client(db: None) -> Callable[..., clients.Registration]:
             }
             | fields,
         )
+        secrecy.ledger.remember("a client's secret", made.secret_value, client_id=client_id)
+        return made
 
     return make
 
@@ -106,6 +128,15 @@ def editor(make_client: Callable[..., clients.Registration]) -> Client:
 def robot(make_client: Callable[..., clients.Registration]) -> clients.Registration:
     """A confidential service with tokens of its own."""
     return make_client("robot", is_public=False, grant_types=("client_credentials",))
+
+
+@pytest.fixture
+def redis(settings: Any) -> Iterator[RedisServer]:
+    """A Redis of this test's, in which ceilings are counted."""
+    with redis_server() as server:
+        settings.REDIS_URL, settings.CACHES = server.url, server_caches.settings_of(server.url)
+        yield server
+        shared_store.shared.forget()
 
 
 @dataclass(frozen=True)
@@ -133,6 +164,8 @@ def post(signing_key: Any) -> Callable[..., Answer]:
         form: dict[str, str] | bytes, *, path: str = "/oauth/token", content_type: str = "application/x-www-form-urlencoded", **headers: str
     ) -> Answer:
         body = form if isinstance(form, bytes) else urlencode(form).encode()
+        for name in ("password", "client_secret", "refresh_token") if isinstance(form, dict) else ():
+            secrecy.ledger.remember(f"a {name} that was typed", form.get(name))
         response = browser.generic("POST", path, body, content_type=content_type, **headers)
         return Answer(response, json.loads(response.content))
 
