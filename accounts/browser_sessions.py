@@ -9,6 +9,8 @@ from django.utils import timezone
 
 from accounts.reconnect import with_reconnect
 
+PRUNE_BATCH = 1000
+
 
 class SessionStore(DatabaseStore):
     """The cookie holds the key, the table its digest. Everything else is Django's."""
@@ -32,6 +34,13 @@ class SessionStore(DatabaseStore):
         key = session_key or self.session_key
         if key is not None:
             super().delete(_digest(key))
+
+
+def prune() -> int:
+    """Remove a batch of sessions that have expired; how many."""
+    expired = Session.objects.filter(expire_date__lt=timezone.now()).order_by("pk").values_list("pk", flat=True)[:PRUNE_BATCH]
+    removed, _ = Session.objects.filter(pk__in=list(expired)).delete()
+    return removed
 
 
 def _digest(session_key: str) -> str:
