@@ -1,45 +1,54 @@
 """Staff's view of people and of what happened. Nothing secret is shown, edited or searched."""
 
+import re
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminPasswordChangeForm, AdminUserCreationForm
-from django.db.models import F
-from django.forms import ModelForm
-from django.http import HttpRequest
+from django.contrib.auth.models import Group
+from django.db import transaction
+from django.db.models import QuerySet
+from django.forms import ModelForm, ValidationError
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 
-from accounts import passwords
-from accounts.models import AuditEvent, Role, User
+from accounts import audit, outbox, passwords, users
+from accounts.actors import actor_of
+from accounts.careful_admin import CarefulAdmin, Changes, ReadOnlyAdmin
+from accounts.lockout_admin import LockoutAdmin
+from accounts.models import AuditEvent, LoginCounter, Refusal, Role, User
 
+LAST_SUPERUSER = "This is the last active superuser. Make another one first: else nobody could do what only superusers may."
+STAFF_FIELDS = ("is_staff", "is_superuser", "groups", "user_permissions")
+_ERROR_ID = re.compile(r"[0-9a-f]{16}")
 
-class CarefulAdmin(admin.ModelAdmin[Any]):
-    """A list that is asked for what its filters offer, and a form that writes what was changed; nothing else.
-
-    A prefix search by URL would spell a digest out; a save of the whole row would undo what happened since the page was opened.
-    """
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        return lookup.partition("__")[0] in self.get_list_filter(request) and super().lookup_allowed(lookup, value, request)
-
-    def save_model(self, request: HttpRequest, obj: Any, form: ModelForm[Any], change: bool) -> None:
-        if change:
-            obj.save(update_fields=self.columns_to_write(set(form.changed_data)))
-        else:
-            obj.save()
-
-    def columns_to_write(self, changed: set[str]) -> set[str]:
-        return {field.name for field in self.opts.concrete_fields if field.name in changed or getattr(field, "auto_now", False)}
+admin.site.unregister(Group)
 
 
 class PasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg] # generic in the stubs alone
     """Staff give a user another password, or take it away."""
 
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        if not self.cleaned_data.get("set_usable_password", True) and users.is_last_superuser(self.user):
+            self.add_error("usable_password", LAST_SUPERUSER)
+        return cleaned
+
     def set_password_and_save(self, user: User, *args: Any, **kwargs: Any) -> User:
         super().set_password_and_save(user, *args, **kwargs | {"commit": False})  # type: ignore[misc] # the stubs lack it
         passwords.store(user)
         return user
+
+
+class UserForm(ModelForm[User]):
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        flags = {flag: self.cleaned_data[flag] for flag in ("is_active", "is_staff", "is_superuser") if flag in self.cleaned_data}
+        if not all(flags.values()) and users.is_last_superuser(self.instance):
+            raise ValidationError(LAST_SUPERUSER)
+        return cleaned
 
 
 class NewUserForm(AdminUserCreationForm[User]):
@@ -49,34 +58,63 @@ class NewUserForm(AdminUserCreationForm[User]):
         field_classes: dict[str, Any] = {}
 
 
-@admin.register(User)
 class UserAdmin(CarefulAdmin, DjangoUserAdmin[User]):
-    form = ModelForm
+    """People. Registered where their sessions are known (oauth.admin)."""
+
+    audited_as = "user:account"
+    form = UserForm
     add_form = NewUserForm
     change_password_form = PasswordForm
     list_display = ("username", "email", "name", "is_active", "is_staff", "last_sign_in_at")
     list_filter = ("is_active", "is_staff", "roles")
     search_fields = ("username_canonical", "email_canonical", "name")
+    uuid_search_fields = ("id",)
     ordering = ("username",)
     filter_horizontal = ("groups", "user_permissions", "roles")
-    readonly_fields = ("id", "password_state", "last_sign_in_at", "created_at")
+    readonly_fields = ("id", "password_state", "password_page", "awaits_confirmation", "last_sign_in_at", "created_at")
     fieldsets = (
-        (None, {"fields": ("id", "username", "email", "name", "password_state")}),
-        ("State", {"fields": ("is_active", "last_sign_in_at", "created_at")}),
+        (None, {"fields": ("id", "username", "email", "name", "password_page")}),
+        ("State", {"fields": ("is_active", "awaits_confirmation", "last_sign_in_at", "created_at")}),
         ("Applications", {"fields": ("roles",)}),
-        ("Staff", {"fields": ("is_staff", "is_superuser", "groups", "user_permissions")}),
+        ("Staff", {"fields": STAFF_FIELDS}),
     )
     add_fieldsets = ((None, {"classes": ("wide",), "fields": ("username", "email", "usable_password", "password1", "password2")}),)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return super().has_add_permission(request) and self.has_change_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        # SECURITY: also the page that sets a password asks this.
+        return super().has_change_permission(request, obj) and (obj is None or users.may_touch(_staff(request), obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Disable them instead: what they did stays known by who they were, and their name is given to no other."""
         return False
 
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
+        # SECURITY: whoever may change users may make nobody staff, themselves least of all.
+        staff_fields = () if _staff(request).is_superuser else STAFF_FIELDS
+        roles = () if request.user.has_perm("accounts.change_role") else ("roles",)
+        return (*super().get_readonly_fields(request, obj), *staff_fields, *roles)
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return fieldsets
+        (title, first), *others = fieldsets
+        return [(title, {**first, "fields": [*first["fields"][:-1], "password_state"]}), *others]
+
+    def locked(self, row: User) -> User:
+        return users.locked(row)
+
     @admin.display(description="password")
     def password_state(self, user: User) -> str:
         """Whether there is one; Django's own field would show pieces of salt and hash."""
-        state = "set" if user.has_usable_password() else "none: the user cannot sign in with a password"
-        return format_html('{} · <a href="../password/">change</a>', state)
+        return "set" if user.has_usable_password() else "none: the user cannot sign in with a password"
+
+    @admin.display(description="password")
+    def password_page(self, user: User) -> str:
+        return format_html('{} · <a href="../password/">change</a>', self.password_state(user))
 
     def columns_to_write(self, changed: set[str]) -> set[str]:
         canonical = {f"{name}_canonical" for name in ("username", "email") if name in changed}
@@ -86,32 +124,102 @@ class UserAdmin(CarefulAdmin, DjangoUserAdmin[User]):
         super().save_model(request, obj, form, change)
         if "is_active" in form.changed_data and not obj.is_active:
             # SECURITY: or a thief is back in when the account is enabled again.
-            User.objects.filter(pk=obj.pk).update(session_epoch=F("session_epoch") + 1)
+            users.end_sessions(obj)
+        elif "email" in form.changed_data:
+            # SECURITY: or a code that a thief has sent for takes the address back.
+            outbox.withdraw(obj)
+
+    def audited(self, obj: User) -> dict[str, Any]:
+        return {"target": obj.pk}
+
+    def record(self, request: HttpRequest, obj: User, outcome: str, changes: Changes) -> None:
+        if "is_active" in changes:
+            outcome = "enabled" if obj.is_active else "disabled"
+        super().record(request, obj, outcome, changes)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """Django's page, in one transaction with the record of what it did."""
+        with transaction.atomic():
+            response: HttpResponse = super().user_change_password(request, id, form_url)
+        return response
+
+    def log_change(self, request: HttpRequest, obj: User, message: Any) -> Any:
+        """Called by every form that was saved; that of the password has no other place to be noticed."""
+        if request.resolver_match and request.resolver_match.url_name == "auth_user_password_change":
+            detail = {"by": "staff", "password": "set" if obj.has_usable_password() else "taken away"}
+            audit.record("user:password:changed", target=obj.pk, detail=detail, **actor_of(request))
+        return super().log_change(request, obj, message)
 
 
 @admin.register(Role)
 class RoleAdmin(CarefulAdmin):
+    audited_as = "role:registration"
     list_display = ("name", "description")
     search_fields = ("name",)
 
 
-class ReadOnlyAdmin(CarefulAdmin):
-    """Rows that are looked at: they are made, changed and ended by the server's own operations."""
+@admin.register(Group)
+class GroupAdmin(CarefulAdmin, DjangoGroupAdmin):
+    """What a group may do, its members may: superusers alone see and change groups."""
+
+    audited_as = "group:registration"
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        # SECURITY: or whoever may change groups gives theirs what they lack.
+        return request.user.is_active and request.user.is_superuser
+
+    def has_view_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return self.has_module_permission(request)
+
+    has_change_permission = has_delete_permission = has_view_permission
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
+        return self.has_module_permission(request)
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+class EventFilter(admin.SimpleListFilter):
+    """By the names that there are: to ask the table for them would read all of it."""
+
+    title = parameter_name = "event"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(event, event) for event in sorted(audit.EVENTS)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEvent]) -> QuerySet[AuditEvent]:
+        return queryset.filter(event=self.value()) if self.value() in audit.EVENTS else queryset
 
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnlyAdmin):
     list_display = ("at", "event", "actor_id", "target", "client_id", "address", "error_id")
-    list_filter = ("event",)
-    date_hierarchy = None
+    list_filter = (EventFilter,)
     show_full_result_count = False
     search_fields = ("target", "client_id", "address", "error_id")
+    search_help_text = "An id of a user, session or key, a client_id, an address or an error_id."
+    uuid_search_fields = ("actor_id", "target")
+    fields = ("at", "event", "actor_id", "target", "client_id", "address", "user_agent", "error_id", "detail")
+
+
+@admin.register(Refusal)
+class RefusalAdmin(ReadOnlyAdmin):
+    list_display = ("at", "error_id", "status", "error", "reason", "client_id", "address")
+    show_full_result_count = False
+    search_fields = ("error_id__exact", "client_id__exact", "address__startswith")
+    search_help_text = "The error_id of the answer, a client_id, a user's id or an address."
+    uuid_search_fields = ("user_id",)
+    fields = ("error_id", "at", "status", "error", "reason", "client_id", "user_id", "address", "user_agent", "shape", "skipped_before")
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Refusal], search_term: str) -> tuple[QuerySet[Refusal], bool]:
+        """An error_id by the primary key alone: a flood leaves millions of rows."""
+        if _ERROR_ID.fullmatch(search_term.strip()):
+            return queryset.filter(pk=search_term.strip()), False
+        return super().get_search_results(request, queryset, search_term)
+
+
+admin.site.register(LoginCounter, LockoutAdmin)
+
+
+def _staff(request: HttpRequest) -> User:
+    """Who is signed in to the admin: nobody else comes to a page."""
+    assert isinstance(request.user, User)  # noqa: S101 - for the type checker
+    return request.user

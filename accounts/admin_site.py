@@ -1,0 +1,106 @@
+"""The admin's site: what Django's does, with a record of what staff do to their own account, and without pages that nobody needs."""
+
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
+from django.contrib.auth.views import PasswordChangeView
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.urls.resolvers import URLPattern, URLResolver
+
+from accounts import audit, authentication, epochs, passwords
+from accounts.actors import Actor, actor_of
+from accounts.authentication import AuthenticationFailed, Door
+from accounts.hash_slots import Full
+from accounts.lockout import Busy, Locked
+from accounts.models import User
+from accounts.throttling import Throttled
+
+
+class SignInForm(AdminAuthenticationForm):
+    def clean(self) -> dict[str, Any]:
+        try:
+            return super().clean()
+        except Throttled:
+            raise ValidationError("Too many failed attempts from your network. Try again later.", code="throttled") from None
+
+
+class OwnPasswordForm(AdminPasswordChangeForm):
+    """The old password goes through the door that counts attempts, once everything else is right."""
+
+    def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.actor = actor
+
+    def clean_old_password(self) -> str:
+        old_password: str = self.cleaned_data["old_password"]
+        return old_password
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        if not self.errors:
+            self._prove(self.cleaned_data["old_password"])
+        return cleaned
+
+    def _prove(self, old_password: str) -> None:
+        door = Door("admin", address=self.actor["address"], user_agent=self.actor["user_agent"])
+        try:
+            # SECURITY: where attempts are counted, or a browser that was left open is a place to guess at.
+            authenticated = authentication.authenticate(self.user.username, password=old_password, door=door)
+            with transaction.atomic():
+                authentication.accept(authenticated)
+            self.encoded = passwords.encode(self.cleaned_data["new_password1"])
+            if authenticated.user.pk != self.user.pk:  # the name went to somebody else meanwhile
+                self.add_error("old_password", self.error_messages["password_incorrect"])
+        except AuthenticationFailed as failure:
+            if failure.to_record:
+                detail = {"door": door.name, "reason": failure.reason, "count": failure.to_record}
+                audit.record("user:sign_in:failed", target=self.user.pk, detail=detail, **self.actor | {"actor_id": None})
+            self.add_error("old_password", self.error_messages["password_incorrect"])
+        except (Throttled, Locked, Busy, Full):
+            self.add_error("old_password", "Too many attempts. Try again later.")
+
+    def save(self, commit: bool = True) -> User:
+        """Raises epochs.Stale."""
+        passwords.change(self.user, encoded=self.encoded, actor=self.actor, client_id="")
+        self.user.refresh_from_db(fields=("password", "session_epoch"))
+        return self.user
+
+
+class OwnPassword(PasswordChangeView):
+    form_class = OwnPasswordForm
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return super().get_form_kwargs() | {"actor": actor_of(self.request)}
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        try:
+            with transaction.atomic():
+                return super().form_valid(form)
+        except epochs.Stale:
+            form.add_error(None, "The account was changed meanwhile. Try again.")
+            return self.form_invalid(form)
+
+
+class StaffSite(AdminSite):
+    login_form = SignInForm
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        """No row has a page outside the admin, and no form completes what is typed: the views for both would only be doors."""
+        return [each for each in super().get_urls() if getattr(each, "name", None) not in {"view_on_site", "autocomplete"}]
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        request.current_app = self.name
+        view = OwnPassword.as_view(
+            success_url=reverse("admin:password_change_done", current_app=self.name),
+            extra_context={**self.each_context(request), **(extra_context or {})},
+        )
+        return view(request)
+
+    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        if request.method == "POST":
+            audit.record("user:sign_out:succeeded", target=request.user.pk, detail={"door": "admin"}, **actor_of(request))
+        return super().logout(request, extra_context)

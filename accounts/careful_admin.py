@@ -1,0 +1,189 @@
+"""The base of the admin's pages: nothing is asked or written beyond what a page offers, and what staff change is recorded."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth.models import Permission
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
+from django.db import transaction
+from django.db.models import Model, Q, QuerySet
+from django.forms import ModelForm
+from django.forms.models import model_to_dict
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+from accounts import audit
+from accounts.actors import actor_of
+
+MOST_AT_ONCE = 500
+Changes = dict[str, dict[str, Any]]
+
+
+class ReasonForm(forms.Form):
+    """What is asked before an act on many rows."""
+
+    confirmed = forms.BooleanField(initial=True, widget=forms.HiddenInput)
+    reason = forms.CharField(max_length=200, required=False, help_text="Optional. It is kept in the audit log.")
+
+
+class CarefulAdmin(admin.ModelAdmin[Any]):
+    """A list that is asked for what its filters offer, and a form that writes what was changed; nothing else.
+
+    A prefix search by URL would spell a digest out; a save of the whole row would undo what happened since the page was opened.
+    """
+
+    audited_as: ClassVar[str] = ""  # subject:object of the events of this page
+    uuid_search_fields: ClassVar[Sequence[str]] = ()
+    view_on_site = False
+    show_facets = admin.ShowFacets.NEVER  # they count the whole table, for each choice
+
+    # --- What may be asked ---
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        offered = {getattr(each, "parameter_name", each) for each in self.get_list_filter(request)}
+        return lookup.partition("__")[0] in offered and super().lookup_allowed(lookup, value, request)
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> tuple[QuerySet[Any], bool]:
+        """A whole UUID is looked up in the columns that may hold one, most of which are no text."""
+        wanted = _as_uuid(search_term) if self.uuid_search_fields else None
+        if wanted is None:
+            return super().get_search_results(request, queryset, search_term)
+        return queryset.filter(Q.create([(name, wanted) for name in self.uuid_search_fields], connector=Q.OR)), False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        is_offered = {*request.POST.getlist("action")} <= {"", *self.get_actions(request)}
+        if not is_offered or not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        try:
+            for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
+                self.opts.pk.clean(chosen, None)
+        except ValidationError:
+            raise BadRequest("no id of a row") from None
+        return super().changelist_view(request, extra_context)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Without Django's deletion of many rows, which has no transaction: each row is deleted on its own page."""
+        return {name: action for name, action in super().get_actions(request).items() if name != "delete_selected"}
+
+    # --- What is written, and recorded ---
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Locked where a form is being saved, so that what is allowed, compared and recorded is what is written over."""
+        found = super().get_object(request, object_id, from_field)
+        is_saving = request.method == "POST" and transaction.get_connection().in_atomic_block
+        return self.locked(found) if found is not None and is_saving else found
+
+    def locked(self, row: Any) -> Any:
+        return self.model._default_manager.select_for_update(no_key=True).filter(pk=row.pk).first()
+
+    def save_model(self, request: HttpRequest, obj: Any, form: ModelForm[Any], change: bool) -> None:
+        if change:
+            obj.save(update_fields=self.columns_to_write(set(form.changed_data)))
+        else:
+            obj.save()
+
+    def columns_to_write(self, changed: set[str]) -> set[str]:
+        return {field.name for field in self.opts.concrete_fields if field.name in changed or getattr(field, "auto_now", False)}
+
+    def save_related(self, request: HttpRequest, form: ModelForm[Any], formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        changes = self._changes_of(form, is_new=not change)
+        if changes or not change:
+            self.record(request, form.instance, "changed" if change else "created", changes)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        before = model_to_dict(obj)
+        changes = {name: {"before": _readable(before[name]), "after": None} for name in sorted(self._recorded_fields() & {*before})}
+        self.record(request, obj, "deleted", changes)
+        super().delete_model(request, obj)
+
+    def record(self, request: HttpRequest, obj: Any, outcome: str, changes: Changes) -> None:
+        """In the transaction of the form."""
+        audit.record(f"{self.audited_as}:{outcome}", **self.audited(obj), detail={"changes": changes}, **actor_of(request))
+
+    def audited(self, obj: Any) -> dict[str, Any]:
+        """What an event says of the row it is about."""
+        return {"target": str(obj)[:64]}
+
+    def _changes_of(self, form: ModelForm[Any], *, is_new: bool) -> Changes:
+        """What a valid form changes of its row: {field: {"before": …, "after": …}}."""
+        names = self._recorded_fields() & {*form.changed_data}
+        return {
+            name: {"before": None if is_new else _readable(form.initial.get(name)), "after": _readable(form.cleaned_data[name])}
+            for name in sorted(names)
+        }
+
+    def _recorded_fields(self) -> set[str]:
+        return {field.name for field in (*self.opts.concrete_fields, *self.opts.many_to_many) if field.editable and not field.primary_key}
+
+    # --- Acts on many rows ---
+
+    def chosen(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        """The rows that an action is for; none, and a message, when there are more than one act may have."""
+        rows = [*queryset[: MOST_AT_ONCE + 1]]
+        if len(rows) > MOST_AT_ONCE:
+            self.message_user(request, f"Choose at most {MOST_AT_ONCE} at once. Nothing was done.", "error")
+            return []
+        return rows
+
+    def confirmation(
+        self,
+        request: HttpRequest,
+        *,
+        action: str,
+        title: str,
+        form: ReasonForm,
+        rows: Iterable[Model],
+        lines: Sequence[str],
+        notes: Sequence[str],
+    ) -> TemplateResponse:
+        """The page between the list and the act: what will happen, to whom, and why."""
+        request.current_app = self.admin_site.name
+        context = {
+            **self.admin_site.each_context(request),
+            "title": title,
+            "opts": self.opts,
+            "action": action,
+            "form": form,
+            "rows": rows,
+            "lines": lines,
+            "notes": notes,
+            "checkbox_name": ACTION_CHECKBOX_NAME,
+            "media": self.media,
+        }
+        return TemplateResponse(request, "admin/confirm_act.html", context)
+
+
+class ReadOnlyAdmin(CarefulAdmin):
+    """Rows that are looked at: they are made, changed and ended by the server's own operations."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def _as_uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text.strip())
+    except ValueError:
+        return None
+
+
+def _readable(value: Any) -> Any:
+    """As JSON, with names for rows."""
+    if not isinstance(value, (list, QuerySet)) or not all(isinstance(each, Model) for each in value):
+        return value
+    permissions = [each.pk for each in value if isinstance(each, Permission)]
+    if permissions:
+        pairs = Permission.objects.filter(pk__in=permissions).values_list("content_type__app_label", "codename")
+        return sorted(f"{app_label}.{codename}" for app_label, codename in pairs)
+    return sorted(str(each) for each in value)

@@ -1,0 +1,542 @@
+"""Who may open which page of the admin, who may send it, and that nobody makes more of their rights than they are."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth.models import Group, Permission
+from django.contrib.sessions.models import Session as BrowserSession
+from django.db import connections, transaction
+from django.test import Client as Browser
+from django.urls import URLPattern, reverse
+
+from accounts import audit
+from accounts.admin import LAST_SUPERUSER
+from accounts.clock import Instant
+from accounts.models import AuditEvent, LoginCounter, Role, User
+from oauth.models import Client, Session
+from tests.conftest import PASSWORD
+from tests.staff import act, confirm, errors_in, form_of, log_in, messages_in, page, password_page
+
+pytestmark = [pytest.mark.django_db, pytest.mark.checklist(101)]
+
+PERSONAS = ("nobody", "alice", "bare", "viewer", "editor", "root")
+# In the order of PERSONAS: not signed in; a user who is no staff; staff without a permission; staff who may view everything;
+# staff who may view and change users; a superuser. 302 is the way to the sign-in, or on after something was done.
+GET, POST = {}, {}
+GET["index"] = POST["index"] = "302 302 200 200 200 200"
+GET["login"], POST["login"] = "200 200 302 302 302 302", "200 200 200 200 200 200"
+GET["logout"], POST["logout"] = "302 302 405 405 405 405", "302 302 200 200 200 200"
+GET["password_change"] = POST["password_change"] = "302 302 200 200 200 200"
+GET["password_change_done"], POST["password_change_done"] = "302 302 200 200 200 200", "302 302 405 405 405 405"
+GET["jsi18n"], POST["jsi18n"] = "302 302 200 200 200 200", "302 302 405 405 405 405"
+GET["accounts/"] = POST["accounts/"] = "302 302 404 200 200 200"
+GET["oauth/"] = POST["oauth/"] = "302 302 404 200 404 200"
+GET["auth/"] = POST["auth/"] = "302 302 404 404 404 200"
+GET["anything else"] = POST["anything else"] = "302 302 404 404 404 404"
+for model in ("role", "auditevent", "refusal", "client", "session", "signingkey", "logincounter"):
+    GET[f"{model}_changelist"] = GET[f"{model}_change"] = GET[f"{model}_history"] = "302 302 403 200 403 200"
+    GET[f"{model}_add"] = GET[f"{model}_delete"] = "302 302 403 403 403 403"
+    POST[f"{model}_changelist"] = POST[f"{model}_change"] = "302 302 403 403 403 403"
+    POST[f"{model}_add"] = POST[f"{model}_delete"] = "302 302 403 403 403 403"
+    POST[f"{model}_history"] = GET[f"{model}_history"]
+GET["user_changelist"] = GET["user_change"] = GET["user_history"] = POST["user_history"] = "302 302 403 200 200 200"
+GET["user_add"], POST["user_add"] = "302 302 403 403 403 200", "302 302 403 403 403 302"
+GET["user_delete"] = POST["user_delete"] = "302 302 403 403 403 403"
+POST["user_changelist"] = "302 302 403 403 403 302"
+POST["user_change"] = POST["auth_user_password_change"] = "302 302 403 403 302 302"
+GET["auth_user_password_change"] = "302 302 403 403 200 200"
+for action in ("changelist", "add", "change", "history", "delete"):
+    GET[f"group_{action}"] = "302 302 403 403 403 200"
+POST["group_changelist"] = "302 302 403 403 403 403"
+POST["group_add"] = POST["group_change"] = POST["group_delete"] = "302 302 403 403 403 302"
+POST["group_history"] = GET["group_history"]
+POST["session_changelist"] = POST["logincounter_changelist"] = POST["client_change"] = "302 302 403 403 403 302"
+POST["role_change"] = POST["role_add"] = POST["role_delete"] = "302 302 403 403 403 302"
+GET["role_add"] = GET["role_delete"] = "302 302 403 403 403 200"
+
+
+# --- The cast ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def root(make_user):
+    """May do everything."""
+    return make_user("root", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def make_staff(make_user):
+    def make(username, *permissions):
+        user = make_user(username, is_staff=True)
+        names = [permission.split(".") for permission in permissions]
+        user.user_permissions.set([Permission.objects.get(content_type__app_label=app, codename=name) for app, name in names])
+        return user
+
+    return make
+
+
+@pytest.fixture
+def editor_of_users(make_staff):
+    return make_staff("editor", "accounts.view_user", "accounts.change_user")
+
+
+@pytest.fixture
+def cast(root, alice, make_staff, editor_of_users):
+    viewing = [
+        f"{permission.content_type.app_label}.{permission.codename}"
+        for permission in Permission.objects.filter(codename__startswith="view_").select_related("content_type")
+    ]
+    people = {"bare": make_staff("bare"), "viewer": make_staff("viewer", *viewing), "editor": editor_of_users}
+    return {"nobody": None, "alice": alice, "root": root} | people
+
+
+def browser_of(user):
+    browser = Browser(raise_request_exception=False)  # a failure is an answer 500
+    if user is not None:
+        browser.force_login(user)
+    return browser
+
+
+@pytest.fixture
+def rows(root, bob, editor, robot, signed_in, sign_in):
+    """One row behind every page."""
+    assert sign_in("alice", "a wrong password").status == 400
+    LoginCounter.objects.update(locked_until=Instant(plus=timedelta(minutes=15)))
+    Group.objects.create(name="support")
+    assert all(model.objects.exists() for model in admin.site._registry)
+    return {model: bob if model is User else model.objects.first() for model in admin.site._registry}
+
+
+def everything():
+    """What is stored, the browser's sessions aside: signing in makes one."""
+    models = [model for model in apps.get_models(include_auto_created=True) if model is not BrowserSession and model._meta.managed]
+    return {model._meta.label: [*model._base_manager.order_by("pk").values()] for model in models}
+
+
+# --- Every address ------------------------------------------------------------------------------
+
+
+def paths_of(patterns, prefix="") -> Iterator[tuple[str, str | None]]:
+    for each in patterns:
+        path = prefix + str(each.pattern)
+        if isinstance(each, URLPattern):
+            yield path, each.name
+        else:
+            yield from paths_of(each.url_patterns, path)
+
+
+def addresses(rows) -> dict[str, tuple[str, dict]]:
+    """Every page of the admin, by the word that GET and POST know it by: where it is, and what to send there to do harm."""
+    found = {
+        name: (reverse(f"admin:{name}"), {}) for name in ("index", "login", "logout", "password_change", "password_change_done", "jsi18n")
+    }
+    found |= {f"{app}/": (f"/admin/{app}/", {}) for app in ("accounts", "oauth", "auth")}
+    found["anything else"] = ("/admin/anything/else/", {})
+    for model, row in rows.items():
+        name = model._meta.model_name
+        chosen = {ACTION_CHECKBOX_NAME: [row.pk], "confirmed": "True", "post": "yes"}
+        action = {User: "sign_out_everywhere", Session: "end_sessions", LoginCounter: "lift"}.get(model, "delete_selected")
+        for view, form in (
+            ("changelist", {"action": action} | chosen),
+            ("add", {"name": "new", "username": "new", "usable_password": "false", "client_id": "new", "event": "new"}),
+            ("change", {"name": "other", "username": "other", "revoked_reason": "other", "is_active": "on", "is_superuser": "on"}),
+            ("history", {"post": "yes"}),
+            ("delete", {"post": "yes"}),
+        ):
+            args = () if view in {"changelist", "add"} else (row.pk,)
+            found[f"{name}_{view}"] = (reverse(f"admin:{model._meta.app_label}_{name}_{view}", args=args), form)
+    taken_away = {"usable_password": "false", "unset-password": "1", "password1": "", "password2": ""}
+    found["auth_user_password_change"] = (password_page(rows[User]), taken_away)
+    return found
+
+
+def test_the_table_knows_every_address_of_the_admin(rows):
+    names = {name.split("_", 1)[1] if "_" in name and "auth_user" not in name else name for name in GET}
+    known = {name for _, name in paths_of(admin.site.get_urls()) if name}
+    models = {f"{model._meta.app_label}_{model._meta.model_name}_{view}" for model in rows for view in _views()}
+
+    assert known - models == {
+        *("index", "login", "logout", "password_change", "password_change_done", "jsi18n", "app_list", "auth_user_password_change")
+    }
+    assert {*_views()} <= names
+    assert {*GET} == {*POST} == {*addresses(rows)}
+
+
+def _views():
+    return ("changelist", "add", "change", "history", "delete")
+
+
+@pytest.mark.parametrize("persona", PERSONAS)
+def test_each_page_answers_each_person_as_the_table_says(cast, rows, persona):
+    column = PERSONAS.index(persona)
+    expected, answered = {}, {}
+    for name, (path, form) in addresses(rows).items():
+        for method, table in (("GET", GET), ("POST", POST)):
+            with transaction.atomic():
+                browser = browser_of(cast[persona])
+                response = browser.generic("GET", path) if method == "GET" else browser.post(path, form)
+                transaction.set_rollback(True)
+            expected[f"{method} {name}"] = int(table[name].split()[column])
+            answered[f"{method} {name}"] = response.status_code
+
+    assert {name: status for name, status in answered.items() if status != expected[name]} == {}
+
+
+@pytest.mark.parametrize("persona", ["nobody", "alice", "bare", "viewer"])
+def test_who_may_only_look_changes_nothing_anywhere(cast, rows, persona):
+    browser = browser_of(cast[persona])
+    before = everything()
+
+    for name, (path, form) in addresses(rows).items():
+        if name == "logout":
+            continue
+        for query in ("", "?_popup=1", "?_to_field=id", "?_changelist_filters=q%3Da"):
+            browser.get(path + query)
+            browser.post(path + query, form)
+            browser.post(path + query, form | {"_saveasnew": "1"})
+            browser.post(path + query, form | {"_popup": "1", "_continue": "1", "_save": "1", "index": "0", "select_across": "1"})
+
+    after = everything()
+    assert {table for table in after if after[table] != before[table]} == set()
+
+
+@pytest.mark.parametrize("persona", PERSONAS)
+def test_no_address_is_a_failure_of_the_server_whatever_follows_it(cast, rows, persona):
+    browser = browser_of(cast[persona])
+    odd = ("x", "0", "-1", "9" * 40, "_5F", "_00", "..%2F", "00000000-0000-0000-0000-000000000000", "%F0%9F%94%91")
+
+    answers = {}
+    for model in rows:
+        base = page("changelist", model)
+        for path in (f"{base}{pk}/{view}" for pk in odd for view in ("", "change/", "history/", "delete/", "password/")):
+            answers[path] = browser.get(path).status_code
+            answers[f"POST {path}"] = browser.post(path, {"post": "yes"}).status_code
+        for query in ("_to_field=password", "_to_field=x", "_to_field=username", "_popup=1", "e=1", "all=", "o=1.-2", "p=-1"):
+            answers[f"{base}?{query}"] = browser.get(f"{base}?{query}").status_code
+            answers[f"change {query}"] = browser.get(f"{page('change', rows[model])}?{query}").status_code
+    for path in ("autocomplete/?app_label=oauth&model_name=session&field_name=user", "r/1/x/", "r/x/1/", "jsi18n/?x=1"):
+        answers[path] = browser.get(f"/admin/{path}").status_code
+
+    assert {path: status for path, status in answers.items() if status not in {200, 301, 302, 400, 403, 404, 405}} == {}
+
+
+@pytest.mark.checklist(100)
+def test_every_form_needs_the_token_of_its_page(cast, rows):
+    before = everything()
+    browser = Browser(raise_request_exception=False, enforce_csrf_checks=True)
+    browser.force_login(cast["root"])
+
+    answers = {name: browser.post(path, form).status_code for name, (path, form) in addresses(rows).items()}
+
+    assert {*answers.values()} == {403}
+    assert everything() == before
+
+
+@pytest.mark.checklist(100)
+def test_signing_out_kills_the_session_of_the_cookie(cast):
+    browser, thief = browser_of(cast["root"]), Browser()
+    cookie = browser.cookies[django_settings.SESSION_COOKIE_NAME].value
+
+    assert browser.post("/admin/logout/").status_code == 200
+
+    thief.cookies[django_settings.SESSION_COOKIE_NAME] = cookie
+    assert thief.get("/admin/").status_code == 302
+    assert not BrowserSession.objects.exists()
+
+
+@pytest.mark.checklist(100)
+def test_the_cookies_are_for_this_site_and_for_no_script(root):
+    browser = Browser()
+    log_in(browser, "root")
+
+    attributes = {(cookie["httponly"], cookie["samesite"]) for cookie in browser.cookies.values() if "authserver" in cookie.key}
+    assert attributes == {(True, "Lax")}
+
+
+def test_no_view_answers_what_no_page_asks(cast):
+    for path in ("autocomplete/?app_label=oauth&model_name=session&field_name=user", "r/1/1/"):
+        assert browser_of(cast["root"]).get(f"/admin/{path}").status_code == 404
+
+
+# --- Nobody becomes more than they are ----------------------------------------------------------
+
+
+@pytest.fixture
+def manager(make_staff):
+    """Has every permission there is, and is no superuser."""
+    user = make_staff("manager")
+    user.user_permissions.set(Permission.objects.all())
+    return browser_of(user)
+
+
+@pytest.fixture
+def editing(editor_of_users):
+    return browser_of(editor_of_users)
+
+
+RIGHTS = {"is_staff": "on", "is_superuser": "on"}
+
+
+def rights_of(user):
+    row = User.objects.get(pk=user.pk)
+    return (row.is_staff, row.is_superuser, row.is_active, row.groups.count(), row.user_permissions.count())
+
+
+@pytest.mark.parametrize("persona", ["editing", "manager"])
+def test_whoever_may_change_users_gives_nobody_rights(request, alice, persona):
+    browser = request.getfixturevalue(persona)
+    group = Group.objects.create(name="support")
+    everything_there_is = [permission.pk for permission in Permission.objects.all()]
+    before = rights_of(alice)
+
+    form = form_of(browser.get(page("change", alice)))
+    asked = form | RIGHTS | {"name": "Alice", "groups": [group.pk], "user_permissions": everything_there_is}
+    response = browser.post(page("change", alice), asked)
+
+    assert not {*form} & {"is_staff", "is_superuser", "groups", "user_permissions"}
+    assert response.status_code == 302
+    assert User.objects.get(pk=alice.pk).name == "Alice"
+    assert rights_of(alice) == before
+
+
+@pytest.mark.parametrize("persona", ["editing", "manager"])
+@pytest.mark.parametrize("fields", [{"is_staff": True}, {"is_superuser": True}, {"is_superuser": True, "is_active": False}], ids=str)
+def test_whoever_may_change_users_touches_no_staff(request, make_user, persona, fields):
+    browser, boss = request.getfixturevalue(persona), make_user("boss", **fields)
+    before = everything()
+    passwords = {"usable_password": "true", "password1": "another horse battery", "password2": "another horse battery"}
+
+    answers = [
+        browser.get(page("change", boss)).status_code,
+        browser.post(page("change", boss), {"username": "boss", "email": "mallory@example.com", "is_active": "on"}).status_code,
+        browser.post(f"{page('change', boss)}?_to_field=id", {"username": "boss"}).status_code,
+        browser.get(password_page(boss)).status_code,
+        browser.post(password_page(boss), passwords | {"set-password": "1"}).status_code,
+        browser.post(password_page(boss), {"usable_password": "false", "unset-password": "1"}).status_code,
+        browser.get(page("history", boss)).status_code,
+        browser.post(page("history", boss), {"post": "yes"}).status_code,
+        browser.post(page("delete", boss), {"post": "yes"}).status_code,
+    ]
+
+    assert answers == [200, 403, 403, 403, 403, 403, 200, 200, 403]
+    assert everything() == before
+
+
+@pytest.mark.parametrize("persona", ["editing", "manager"])
+def test_whoever_may_change_users_changes_not_even_themselves(request, editor_of_users, persona):
+    browser = request.getfixturevalue(persona)
+    me = User.objects.get(pk=browser.session["_auth_user_id"])
+    before = everything()
+
+    response = browser.post(page("change", me), {"username": me.username, "email": me.email, "is_active": "on"} | RIGHTS)
+
+    assert response.status_code == 403
+    assert everything() == before
+
+
+@pytest.mark.parametrize("fields", [{}, {"_saveasnew": "1"}, {"_popup": "1"}, {"_addanother": "1"}], ids=str)
+def test_the_page_that_makes_users_makes_plain_ones(manager, root, fields):
+    form = {"username": "carol", "email": "", "usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
+    rights = RIGHTS | {"groups": [Group.objects.create(name="support").pk], "user_permissions": [Permission.objects.first().pk]}
+
+    assert manager.post(page("add", User), form | rights | fields).status_code in {200, 302}
+
+    assert rights_of(User.objects.get(username="carol")) == (False, False, True, 0, 0)
+
+
+def test_a_user_saved_as_another_one_is_no_way_round_the_right_to_add(editing, alice):
+    form = {"username": "carol", "email": "", "usable_password": "false", "_saveasnew": "1"}
+
+    assert editing.post(page("change", alice), form).status_code == 403
+
+    assert not User.objects.filter(username="carol").exists()
+
+
+def test_the_right_to_add_users_is_none_without_the_right_to_change_them(make_staff):
+    browser = browser_of(make_staff("clerk", "accounts.add_user"))
+
+    assert browser.get(page("add", User)).status_code == 403
+    assert browser.post(page("add", User), {"username": "carol", "usable_password": "false"}).status_code == 403
+    assert not User.objects.filter(username="carol").exists()
+
+
+def test_groups_are_for_superusers(manager):
+    group = Group.objects.create(name="support")
+    every = [permission.pk for permission in Permission.objects.all()]
+    before = everything()
+
+    answers = [
+        manager.get(page("changelist", Group)).status_code,
+        manager.get(page("change", group)).status_code,
+        manager.post(page("change", group), {"name": "support", "permissions": every}).status_code,
+        manager.post(page("add", Group), {"name": "mine", "permissions": every}).status_code,
+        manager.post(page("delete", group), {"post": "yes"}).status_code,
+        manager.get("/admin/auth/").status_code,
+    ]
+
+    assert answers == [403, 403, 403, 403, 403, 404]
+    assert everything() == before
+
+
+def test_roles_of_users_are_given_by_who_may_change_roles(editing, make_staff, alice):
+    admin_role = Role.objects.create(name="admin")
+    form = form_of(editing.get(page("change", alice))) | {"roles": [admin_role.pk]}
+
+    assert editing.post(page("change", alice), form).status_code == 302
+    assert {*alice.roles.values_list("name", flat=True)} == {"author", "reviewer"}
+
+    allowed = browser_of(make_staff("registrar", "accounts.view_user", "accounts.change_user", "accounts.change_role"))
+    assert allowed.post(page("change", alice), form | {"is_active": "on"}).status_code == 302
+    assert {*alice.roles.values_list("name", flat=True)} == {"admin"}
+
+
+def test_whoever_only_views_is_offered_nothing_to_send(cast, rows):
+    browser = browser_of(cast["viewer"])
+
+    text = "".join(browser.get(page("change", row)).content.decode() for model, row in rows.items() if model is not Group)
+
+    assert 'name="_save"' not in text
+    assert "../password/" not in text
+    assert "sign_out_everywhere" not in browser.get(page("changelist", User)).content.decode()
+
+
+def test_the_right_to_sign_out_does_so_to_users_and_not_to_staff(make_staff, make_user, alice, signed_in, refresh):
+    browser = browser_of(make_staff("helpdesk", "accounts.view_user", "accounts.sign_out_user"))
+    boss = make_user("boss", is_staff=True)
+
+    refused = confirm(browser, "sign_out_everywhere", [alice, boss])
+    assert messages_in(browser.get(refused["Location"])) == ["Only a superuser may do this to staff: boss. Nothing was done."]
+    assert User.objects.get(pk=alice.pk).session_epoch == alice.session_epoch
+
+    assert confirm(browser, "sign_out_everywhere", [alice]).status_code == 302
+    assert refresh(signed_in.body["refresh_token"]).error == "invalid_grant"
+    assert User.objects.get(pk=boss.pk).session_epoch == boss.session_epoch
+
+
+@pytest.mark.checklist(77)
+def test_nobody_is_signed_out_without_the_right_to(cast, alice):
+    for persona in ("bare", "viewer", "editor"):
+        browser = browser_of(cast[persona])
+        assert confirm(browser, "sign_out_everywhere", [alice]).status_code == 403
+        assert act(browser, "sign_out_everywhere", [alice], confirmed="True", index="0", select_across="1").status_code == 403
+
+    assert User.objects.get(pk=alice.pk).session_epoch == alice.session_epoch
+    assert not AuditEvent.objects.filter(event="user:sessions:revoked").exists()
+
+
+# --- Somebody remains who can do everything --------------------------------------------------------
+
+
+@pytest.mark.parametrize("flag", ["is_active", "is_staff", "is_superuser"])
+def test_the_last_superuser_stays_one(root, make_user, flag):
+    make_user("gone", is_staff=True, is_superuser=True, is_active=False)
+    make_user("outside", is_superuser=True)
+    browser = browser_of(root)
+    form = {name: value for name, value in form_of(browser.get(page("change", root))).items() if name != flag}
+
+    assert errors_in(browser.post(page("change", root), form)) == {"__all__": [LAST_SUPERUSER]}
+
+    assert rights_of(root)[:3] == (True, True, True)
+
+
+def test_the_last_superuser_keeps_a_password(root):
+    browser = browser_of(root)
+
+    response = browser.post(password_page(root), {"usable_password": "false", "unset-password": "1", "password1": "", "password2": ""})
+
+    assert LAST_SUPERUSER in response.content.decode()
+    assert User.objects.get(pk=root.pk).has_usable_password()
+
+
+@pytest.mark.parametrize("flag", ["is_active", "is_staff", "is_superuser"])
+def test_one_of_two_superusers_can_cease_to_be_one(root, make_user, flag):
+    second = make_user("second", is_staff=True, is_superuser=True)
+    browser = browser_of(root)
+    form = {name: value for name, value in form_of(browser.get(page("change", second))).items() if name != flag}
+
+    assert browser.post(page("change", second), form).status_code == 302
+
+    assert not getattr(User.objects.get(pk=second.pk), flag)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("round", range(4))
+def test_of_two_superusers_who_disable_each_other_at_once_one_remains(root, make_user, round):
+    second = make_user("second", is_staff=True, is_superuser=True)
+    pairs = [(browser_of(root), second), (browser_of(second), root)]
+    forms = [
+        {name: value for name, value in form_of(browser.get(page("change", other))).items() if name != "is_active"}
+        for browser, other in pairs
+    ]
+    barrier = threading.Barrier(2)
+
+    def disable(number):
+        browser, other = pairs[number]
+        barrier.wait(timeout=30)
+        try:
+            return browser.post(page("change", other), forms[number]).status_code
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(2) as threads:
+        answers = [*threads.map(disable, range(2))]
+
+    # One is done. The other is told so, or, disabled before it was looked at, is asked to sign in.
+    assert answers in ([302, 200], [200, 302], [302, 302])
+    assert User.objects.filter(is_active=True, is_staff=True, is_superuser=True).count() == 1
+
+
+def test_superusers_give_and_take_rights(root, alice):
+    browser = browser_of(root)
+    group = Group.objects.create(name="support")
+
+    form = form_of(browser.get(page("change", alice))) | RIGHTS | {"groups": [group.pk]}
+    assert browser.post(page("change", alice), form).status_code == 302
+
+    assert rights_of(alice) == (True, True, True, 1, 0)
+
+
+def test_everything_that_the_walk_changed_by_a_superuser_is_on_record(cast, rows):
+    browser = browser_of(cast["root"])
+    since = AuditEvent.objects.latest().pk
+    found = addresses(rows)
+
+    for name in (
+        "role_add",
+        "role_change",
+        "group_add",
+        "group_change",
+        "user_add",
+        "user_changelist",
+        "client_change",
+        "session_changelist",
+        "logincounter_changelist",
+    ):
+        path, form = found[name]
+        assert browser.post(path, form).status_code == 302, name
+    assert browser.post(*found["auth_user_password_change"]).status_code == 302
+    assert browser.post(*found["logout"]).status_code == 200
+
+    events = {event.event for event in AuditEvent.objects.filter(pk__gt=since, actor_id=cast["root"].pk)}
+    assert events == {
+        "role:registration:created",
+        "role:registration:changed",
+        "group:registration:created",
+        "group:registration:changed",
+        "user:account:created",
+        "user:sessions:revoked",
+        "client:registration:changed",
+        "session:revocation:succeeded",
+        "user:lockout:lifted",
+        "user:password:changed",
+        "user:sign_out:succeeded",
+    }
+    assert events <= audit.EVENTS
+    assert Client.objects.filter(name="other").exists()
