@@ -2,7 +2,21 @@
 
 from typing import Any
 
+from django.contrib.staticfiles.apps import StaticFilesConfig
 from whitenoise.storage import CompressedManifestStaticFilesStorage
+
+
+class Config(StaticFilesConfig):
+    """What our dependencies bring along for pages that are not served here is not collected."""
+
+    ignore_patterns = [
+        *StaticFilesConfig.ignore_patterns,
+        "rest_framework",
+        "redoc",
+        "swagger-ui-standalone-preset.*",
+        "oauth2-redirect.*",
+        "*.map",
+    ]
 
 
 class Storage(CompressedManifestStaticFilesStorage):

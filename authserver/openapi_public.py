@@ -1,0 +1,156 @@
+"""The documents for verifiers, the probes and the OpenAPI document itself, described for OpenAPI."""
+
+from authserver.openapi_parts import UNAVAILABLE, Part, answer, record, ref, refusals, text, words
+from authserver.openapi_security import NOBODY_IN_PARTICULAR
+from oauth import metadata
+from oauth.errors import InvalidRequest, OAuthError
+
+DOCUMENTS, OPERATIONS = "Documents", "Operations"
+
+_HOST = InvalidRequest("This Host is not served here (AUTH_SERVICE__ALLOWED_HOSTS).")
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "The `ETag` of the document that is known already.",
+    "schema": {"type": "string"},
+    "example": '"0123456789abcdef0123456789abcdef"',
+}
+_CACHING = {
+    "ETag": {"description": "Changes with the document.", "schema": {"type": "string"}},
+    "Cache-Control": {"description": "How long the document may be kept.", "schema": {"type": "string"}, "example": "public, max-age=3600"},
+    "Access-Control-Allow-Origin": {"description": "Any origin may read it.", "schema": {"const": "*"}},
+}
+_JWK = {
+    "kty": "RSA",
+    "use": "sig",
+    "alg": "RS256",
+    "kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs",
+    "n": "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMs",
+    "e": "AQAB",
+}
+_READY = {"status": "ok", "database": "ok", "signing_key": "ok"}
+_NOT_READY = {"status": "unavailable", "database": "read-only", "signing_key": "ok"}
+
+
+def paths() -> dict[str, Part]:
+    return {
+        "/.well-known/jwks.json": {"get": _jwks()},
+        "/.well-known/oauth-authorization-server": {"get": _metadata()},
+        "/api/openapi.json": {"get": _openapi()},
+        "/live": {"get": _live()},
+        "/ready": {"get": _ready("read_readiness", "Can this process issue tokens?")},
+        "/health": {"get": _ready("read_health", "The same as /ready")},
+        "/api/v1/health": {"get": _ready("read_api_health", "The same as /ready, under the path of the API")},
+    }
+
+
+def schemas() -> dict[str, Part]:
+    return {"JWKSet": _jwk_set(), "Metadata": _metadata_schema(), "Readiness": _readiness()}
+
+
+def _jwks() -> Part:
+    return _document(
+        "read_jwks",
+        "The public signing keys (RFC 7517)",
+        "All keys that a verifier may meet. Never empty: a server without a key answers 503.",
+        answer("The key set.", ref("JWKSet"), keys={"keys": [_JWK]}),
+        UNAVAILABLE,
+    )
+
+
+def _metadata() -> Part:
+    return _document(
+        "read_metadata",
+        "What this server offers (RFC 8414)",
+        "Every URL in it is made from the configured issuer.",
+        answer("The metadata.", ref("Metadata"), metadata=metadata.document()),
+    )
+
+
+def _openapi() -> Part:
+    small = {"openapi": "3.1.0", "info": {"title": "authserver", "version": "0.1.0"}, "paths": {}}
+    schema = {"type": "object", "required": ["openapi", "info", "paths"]}
+    return _document("read_openapi", "This document", "OpenAPI 3.1.", answer("The document.", schema, beginning=small))
+
+
+def _document(operation_id: str, summary: str, description: str, found: Part, *errors: OAuthError) -> Part:
+    return {
+        "operationId": operation_id,
+        "summary": summary,
+        "description": description,
+        "tags": [DOCUMENTS],
+        "security": NOBODY_IN_PARTICULAR,
+        "parameters": [_IF_NONE_MATCH],
+        "responses": {
+            "200": found | {"headers": _CACHING},
+            "304": {"description": "The document has not changed.", "headers": _CACHING},
+            **refusals(_HOST, *errors),
+        },
+    }
+
+
+def _live() -> Part:
+    schema = record("The process answers.", {"status": {"const": "ok"}})
+    return {
+        "operationId": "read_liveness",
+        "summary": "Does the process answer?",
+        "description": "It asks nothing of the database. Like the other probes it answers whatever the `Host` says, and over plain HTTP.",
+        "tags": [OPERATIONS],
+        "security": NOBODY_IN_PARTICULAR,
+        "responses": {"200": answer("It does.", schema, ok={"status": "ok"}), **refusals()},
+    }
+
+
+def _ready(operation_id: str, summary: str) -> Part:
+    return {
+        "operationId": operation_id,
+        "summary": summary,
+        "description": "200 when the database answers and takes writes, and there is a signing key.",
+        "tags": [OPERATIONS],
+        "security": NOBODY_IN_PARTICULAR,
+        "responses": {
+            "200": answer("It can.", ref("Readiness"), ok=_READY),
+            **refusals(),
+            "503": answer("It cannot; the body says what is missing.", ref("Readiness"), unavailable=_NOT_READY),
+        },
+    }
+
+
+def _readiness() -> Part:
+    members = {
+        "status": {"enum": ["ok", "unavailable"]},
+        "database": {"enum": ["ok", "unavailable", "read-only"]},
+        "signing_key": {"enum": ["ok", "missing", "stale"], "description": "`stale`: not read anew for 15 seconds."},
+    }
+    return record("Whether this process can issue tokens, and what is missing if not.", members)
+
+
+def _jwk_set() -> Part:
+    key = {
+        "kty": {"const": "RSA"},
+        "use": {"const": "sig"},
+        "alg": {"const": "RS256"},
+        "kid": text("Names the key in the header of a token."),
+        "n": text("The modulus.", pattern="^[A-Za-z0-9_-]+$"),
+        "e": text("The exponent.", pattern="^[A-Za-z0-9_-]+$"),
+    }
+    return record("A JWK Set.", {"keys": {"type": "array", "minItems": 1, "items": record("A public key.", key)}})
+
+
+def _metadata_schema() -> Part:
+    url = {"type": "string", "format": "uri"}
+    methods = words("How clients authenticate there.")
+    members = {
+        "issuer": url | {"description": "As in the claim `iss`."},
+        "token_endpoint": url,
+        "revocation_endpoint": url,
+        "introspection_endpoint": url,
+        "jwks_uri": url,
+        "grant_types_supported": words("Those that are switched on."),
+        "response_types_supported": words("Of the authorization endpoint."),
+        "token_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint_auth_methods_supported": methods,
+        "scopes_supported": words("All scopes that there are."),
+    }
+    return record("The metadata of RFC 8414.", members)
