@@ -5,6 +5,7 @@ The name of this module has "hash" in it, so the real hasher runs here (tests/co
 
 import logging
 import re
+import time
 import unicodedata
 
 import pytest
@@ -13,9 +14,10 @@ from django.db import connection
 from nacl import pwhash
 
 from accounts import passwords
-from accounts.authentication import AuthenticationFailed, authenticate
+from accounts.authentication import AuthenticationFailed
 from accounts.hashers import Argon2idHasher
 from accounts.models import User
+from tests.accounts.attempts import authenticate
 from tests.conftest import PASSWORD
 
 ENCODED = re.compile(r"argon2\$argon2id\$v=19\$m=19456,t=2,p=1\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}")
@@ -183,6 +185,25 @@ def test_a_password_over_1024_bytes_is_refused_without_a_hash(alice, computation
     assert computations == []
 
 
+def test_a_letter_with_thousands_of_marks_costs_no_time(alice, computations):
+    password = "\u0315\u0300" * 16_000
+
+    started = time.thread_time()
+    reason = reason_of_refusal("alice", password)
+
+    assert reason == "password too long"
+    assert time.thread_time() - started < 0.1
+
+
+@pytest.mark.parametrize("character", ["\u1f82", "\U0001d160", "한"])
+def test_a_password_of_1024_bytes_in_its_composed_form_signs_in_however_it_is_typed(make_user, character):
+    password = unicodedata.normalize("NFC", character * 10)
+    password += "p" * (1024 - len(password.encode()))
+    make_user("alice", password=password)
+
+    assert authenticate("alice", password=unicodedata.normalize("NFD", password)).user.username == "alice"
+
+
 @pytest.mark.parametrize("password", ["p" * 1024, "é" * 512, "🔑" * 256])
 def test_a_password_of_1024_bytes_signs_in(make_user, password):
     alice = make_user("alice", password=password)
@@ -335,10 +356,16 @@ def test_renewing_a_hash_ends_no_session(alice):
 
 
 @pytest.mark.checklist(56)
+@pytest.mark.django_db(transaction=True)  # another thread computes, with a connection of its own
 def test_renewing_a_hash_leaves_alone_a_password_that_was_changed_meanwhile(alice, computations):
     give_hash(alice, pbkdf2(PASSWORD))
     changed = scrypt("the password that alice has just set")
-    computations.before_the_next(lambda: give_hash(alice, changed))  # while the renewed hash is computed
+
+    def change():  # while the renewed hash is computed
+        give_hash(alice, changed)
+        connection.close()
+
+    computations.before_the_next(change)
 
     authenticate("alice", password=PASSWORD)
 
@@ -347,27 +374,37 @@ def test_renewing_a_hash_leaves_alone_a_password_that_was_changed_meanwhile(alic
 
 
 @pytest.fixture
-def read_only():
-    """A database that can be read and not be written, as while a replica is promoted."""
-    switch = {
-        "postgresql": ("SET default_transaction_read_only = on", "SET default_transaction_read_only = off"),
-        "sqlite": ("PRAGMA query_only = on", "PRAGMA query_only = off"),
+def unwritable_passwords():
+    """A database that refuses to change a password, and takes everything else."""
+    make, drop = {
+        "postgresql": (
+            (
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''full''; END'",
+                "CREATE TRIGGER refuse BEFORE UPDATE OF password ON accounts_user FOR EACH ROW EXECUTE FUNCTION refuse()",
+            ),
+            ("DROP TRIGGER refuse ON accounts_user", "DROP FUNCTION refuse"),
+        ),
+        "sqlite": (
+            ("CREATE TRIGGER refuse BEFORE UPDATE OF password ON accounts_user BEGIN SELECT RAISE(FAIL, 'full'); END",),
+            ("DROP TRIGGER refuse",),
+        ),
     }[connection.vendor]
 
-    def run(statement):
+    def run(statements):
         with connection.cursor() as cursor:
-            cursor.execute(statement)
+            for statement in statements:
+                cursor.execute(statement)
 
-    yield lambda: run(switch[0])
-    run(switch[1])
+    yield lambda: run(make)
+    run(drop)
 
 
 @pytest.mark.checklist(56)
 @pytest.mark.django_db(transaction=True)
-def test_a_hash_that_cannot_be_renewed_keeps_nobody_out(alice, read_only, caplog):
+def test_a_hash_that_cannot_be_renewed_keeps_nobody_out(alice, unwritable_passwords, caplog):
     older = pbkdf2(PASSWORD)
     give_hash(alice, older)
-    read_only()
+    unwritable_passwords()
 
     with caplog.at_level(logging.ERROR, logger="accounts.authentication"):
         authenticated = authenticate("alice", password=PASSWORD)
