@@ -7,7 +7,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_SYSTEM_CERTS := 1
 INSTALL = $(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python -r
 
-.PHONY: help run test hostile check format lock clean
+.PHONY: help run test hostile bench check format lock clean
 help: ## list the targets
 	@grep -hE "^[a-z]+:.*##" $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
@@ -19,6 +19,9 @@ test: .venv/.dev ## the whole suite on SQLite, then on a PostgreSQL of its own
 
 hostile: .venv/.dev ## attack it: fuzzing, kill -9, races, copies, each SECURITY line taken out (MINUTES=10)
 	$(BIN)/python tests/hostile/run.py $(MINUTES)
+
+bench: .venv/.dev ## measure sign-ins beside the bare hash, and refreshes while passwords are guessed
+	$(BIN)/python -m tests.bench.login
 
 check: .venv/.dev ## format, lint, types, migrations, deployment checks
 	$(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""Verify who someone is by user name or e-mail and password, with the same work whatever is wrong."""
+"""Verify who someone is by user name or e-mail and password: the one door, with its counter, for whatever asks for a password."""
 
 import logging
 from dataclasses import dataclass
@@ -6,107 +6,192 @@ from typing import Any, Literal
 
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.hashers import BasePasswordHasher, get_hasher, identify_hasher, make_password
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError, transaction
 from django.http import HttpRequest
 
-from accounts import audit, identifiers, passwords, roles
+from accounts import audit, identifiers, lockout, metrics, passwords, roles, spraying, throttling
+from accounts.actors import user_agent
 from accounts.clock import Instant
+from accounts.even_time import pace
+from accounts.hash_slots import Full, slots
+from accounts.lockout import Busy, Locked, Reservation
 from accounts.models import User
 from accounts.reconnect import with_reconnect
 
 logger = logging.getLogger(__name__)
 
 
-class AuthenticationFailed(Exception):
-    """Raised for whatever is wrong; `reason` is for the log alone."""
+Reason = Literal[
+    "unknown user", "wrong password", "disabled user", "unconfirmed user", "password too long", "changed meanwhile", "not staff"
+]
 
-    def __init__(
-        self,
-        reason: Literal["unknown user", "wrong password", "disabled user", "password too long", "changed meanwhile", "not staff"],
-        *,
-        user: User | None = None,
-    ) -> None:
+
+class AuthenticationFailed(Exception):
+    """Raised for whatever is wrong; `reason` is for the log alone.
+
+    `to_record` is how many failures the audit is to be told of now: a lane's are told once a minute, together.
+    """
+
+    def __init__(self, reason: Reason, *, user: User | None = None, to_record: int = 1) -> None:
         super().__init__(reason)
         self.reason = reason
         self.user = user
+        self.to_record = to_record
+
+
+@dataclass(frozen=True)
+class Door:
+    """Where a password was presented, for the record."""
+
+    name: Literal["token", "admin", "api"]
+    address: str | None
+    user_agent: str = ""
+    client_id: str = ""
 
 
 @dataclass(frozen=True)
 class Authenticated:
-    """Someone who proved who they are, and the roles they had at that moment."""
+    """Someone who proved who they are, and the roles they had at that moment.
+
+    The attempt is still counted as running: `record_sign_in` or `accept` ends it well, `abandon` without a verdict.
+    """
 
     user: User
     role_names: tuple[str, ...]
+    reservation: Reservation
 
 
-def authenticate(identifier: str, *, password: str) -> Authenticated:
+def authenticate(identifier: str, *, password: str, door: Door) -> Authenticated:
     """The active user with this identifier and password; a hash of older cost is renewed.
 
-    Raises AuthenticationFailed. An unknown, disabled or passwordless user costs the same hash as a wrong password.
+    Raises AuthenticationFailed, throttling.Throttled, lockout.Locked, lockout.Busy, hash_slots.Full. An unknown, disabled or
+    passwordless user costs the same as a wrong password, and is counted and locked alike.
     """
+    # SECURITY: before anything is asked about the name: who has used up the tries of an address learns nothing more.
+    throttling.ensure_left(throttling.FAILED_PASSWORDS, address=door.address)
     if passwords.is_too_long(password):
-        raise AuthenticationFailed("password too long")
-    found = _find(identifier)
-    user = None if found is None else found.user
-    hasher = None if user is None else _hasher_of(user)
-    if found is None or user is None or hasher is None:
-        # SECURITY: the same work as for a user who exists, or the time tells who does.
-        get_hasher().encode(password, get_hasher().salt())
-        raise AuthenticationFailed("unknown user", user=user)
-    if not hasher.verify(password, user.password):
-        raise AuthenticationFailed("wrong password", user=user)
-    # SECURITY: only after the hash, or the time tells who is disabled.
-    if not user.is_active:
-        raise AuthenticationFailed("disabled user", user=user)
-    if hasher.algorithm != get_hasher().algorithm or hasher.must_update(user.password):
-        _renew_hash(user, password=password)
-    return found
+        raise _counted(AuthenticationFailed("password too long"), door=door)
+    with slots.admit():
+        beat = pace.begin()
+        name, user = _find(identifier)
+        # SECURITY: before any hash is computed, or parallel guesses would slip past the count.
+        reservation = lockout.reserve(name, user=user, address=door.address)
+        try:
+            with slots.take():
+                reason = _verdict(user, password)
+        except BaseException:
+            lockout.release(reservation)
+            raise
+        if reason is not None:
+            # SECURITY: whatever is wrong, or the time tells whose hash is of another kind.
+            beat.wait()
+    if user is None or reason is not None:
+        record = {"client_id": door.client_id, "address": door.address, "user_agent": door.user_agent, "detail": {"door": door.name}}
+        to_record = lockout.fail(reservation, record=record)
+        spraying.record_failure(reservation.digest, address=door.address)
+        raise _counted(AuthenticationFailed(reason or "unknown user", user=user, to_record=to_record), door=door)
+    spraying.record_success(reservation.digest)
+    return Authenticated(user, roles.parse_names(getattr(user, "role_names_json", None)), reservation)
 
 
-def record_sign_in(user: User) -> None:
-    """Stamp the sign-in of a user who was just verified.
+def accept(authenticated: Authenticated) -> None:
+    """The password was right: forget the failures before it, in the caller's transaction. Raises lockout.Locked."""
+    lockout.forgive(authenticated.reservation)
+
+
+def abandon(authenticated: Authenticated) -> None:
+    """The password was right and did not suffice: the attempt counts as nothing."""
+    lockout.release(authenticated.reservation)
+
+
+def record_sign_in(authenticated: Authenticated) -> None:
+    """Stamp the sign-in of a user who was just verified, in the caller's transaction.
 
     Raises AuthenticationFailed when the user was disabled or signed out everywhere since: the row decides, not what was read.
     """
+    user = authenticated.user
     # SECURITY: is_active and session_epoch again, at the moment of writing.
     stamped = User.objects.filter(pk=user.pk, is_active=True, session_epoch=user.session_epoch).update(last_sign_in_at=Instant())
     if not stamped:
         raise AuthenticationFailed("changed meanwhile", user=user)
+    accept(authenticated)
 
 
 class Backend(ModelBackend):
-    """Sign-in of people in a browser (the admin), by the same rules as the token endpoint."""
+    """Sign-in of people in a browser (the admin), by the same rules as the token endpoint. Raises Throttled, for the form to tell."""
 
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
     ) -> User | None:
         if username is None or password is None:
             return None
+        door = _door(request)
         try:
-            user = authenticate(username, password=password).user
-            if not user.is_staff:
-                raise AuthenticationFailed("not staff", user=user)  # noqa: TRY301 - one way out for every refusal
-            record_sign_in(user)
+            authenticated = authenticate(username, password=password, door=door)
+            if not authenticated.user.is_staff:
+                abandon(authenticated)
+                raise _counted(AuthenticationFailed("not staff", user=authenticated.user), door=door)
+            with transaction.atomic():
+                record_sign_in(authenticated)
+                _record(door, "succeeded", actor_id=authenticated.user.pk, target=authenticated.user.pk)
         except AuthenticationFailed as failure:
             logger.info("sign-in refused", extra={"reason": failure.reason})
-            _record(request, "failed", target=failure.user.pk if failure.user else "", detail={"door": "admin", "reason": failure.reason})
+            if failure.to_record:
+                detail = {"reason": failure.reason, "count": failure.to_record}
+                _record(door, "failed", target=failure.user.pk if failure.user else "", detail=detail)
             return None
-        _record(request, "succeeded", actor_id=user.pk, target=user.pk, detail={"door": "admin"})
-        return user
+        except throttling.Throttled:
+            logger.info("sign-in refused", extra={"reason": "throttled"})
+            raise
+        except (Locked, Busy, Full) as refusal:
+            logger.info("sign-in refused", extra={"reason": type(refusal).__name__.lower()})
+            return None
+        return authenticated.user
 
 
-def _record(request: HttpRequest | None, outcome: str, **fields: Any) -> None:
+def _counted(failure: AuthenticationFailed, *, door: Door) -> AuthenticationFailed:
+    throttling.record(throttling.FAILED_PASSWORDS, address=door.address)
+    metrics.FAILED_SIGN_INS.labels(door.name, failure.reason).inc()
+    return failure
+
+
+def _door(request: HttpRequest | None) -> Door:
     meta = {} if request is None else request.META
-    audit.record(f"user:sign_in:{outcome}", address=meta.get("authserver.address"), **fields)
+    return Door("admin", address=meta.get("authserver.address"), user_agent="" if request is None else user_agent(request))
 
 
-def _find(identifier: str) -> Authenticated | None:
+def _record(door: Door, outcome: str, *, detail: dict[str, Any] | None = None, **fields: Any) -> None:
+    audit.record(
+        f"user:sign_in:{outcome}", address=door.address, user_agent=door.user_agent, detail={"door": door.name} | (detail or {}), **fields
+    )
+
+
+def _find(identifier: str) -> tuple[str, User | None]:
+    """The name under which an attempt is counted, and whose it is. What can be nobody's name is counted as it was typed."""
     try:
-        canonical = identifiers.canonical(identifier)
+        name = identifiers.canonical(identifier)
     except identifiers.InvalidIdentifier:
-        return None
-    user = with_reconnect(User.objects.identified_by(canonical).with_role_names().first)
-    return None if user is None else Authenticated(user, roles.parse_names(user.role_names_json))
+        return identifier.strip()[: identifiers.MAX_LENGTH], None
+    return name, with_reconnect(User.objects.identified_by(name).with_role_names().first)
+
+
+def _verdict(user: User | None, password: str) -> Reason | None:
+    """What is wrong, or None; the caller holds a slot."""
+    hasher = None if user is None else _hasher_of(user)
+    if user is None or hasher is None:
+        # SECURITY: the same work as for a user who exists, or the time tells who does.
+        slots.compute(get_hasher().encode, password, get_hasher().salt())
+        return "unknown user"
+    if not slots.compute(hasher.verify, password, user.password):
+        return "wrong password"
+    # SECURITY: only after the hash, or the time tells who is disabled.
+    if not user.is_active:
+        return "disabled user"
+    if user.awaits_confirmation:
+        return "unconfirmed user"
+    if hasher.algorithm != get_hasher().algorithm or hasher.must_update(user.password):
+        _renew_hash(user, password=password)
+    return None
 
 
 def _hasher_of(user: User) -> BasePasswordHasher | None:
@@ -120,7 +205,7 @@ def _hasher_of(user: User) -> BasePasswordHasher | None:
 
 
 def _renew_hash(user: User, *, password: str) -> None:
-    encoded = make_password(password)
+    encoded = slots.compute(make_password, password)
     try:
         # Conditional: a password that was changed meanwhile stays changed.
         renewed = User.objects.filter(pk=user.pk, password=user.password).update(password=encoded)

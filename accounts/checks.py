@@ -37,3 +37,29 @@ def password_hash_is_strong(**kwargs: Any) -> list[CheckMessage]:
             )
         ]
     return []
+
+
+@register(Tags.security, deploy=True)
+def mails_leave_the_server(**kwargs: Any) -> list[CheckMessage]:
+    if settings.EMAIL_BACKEND != "django.core.mail.backends.smtp.EmailBackend":
+        return [
+            Warning(
+                "No mail leaves this server, so nobody can change their e-mail address.",
+                hint="Set AUTH_SERVICE__EMAIL_URL to your mail server, such as submission://user:password@mail.example.com.",
+                id="accounts.W003",
+            )
+        ]
+    return []
+
+
+@register(Tags.security, deploy=True)
+def processes_count_together(**kwargs: Any) -> list[CheckMessage]:
+    if settings.ENABLE_RATE_LIMITING and settings.PROCESSES > 1 and not settings.REDIS_URL:
+        return [
+            Warning(
+                f"{settings.PROCESSES} processes count what an address may send each for itself, so it may send that many times as much.",
+                hint="Set AUTH_SERVICE__REDIS_URL, or WEB_CONCURRENCY to 1.",
+                id="accounts.W004",
+            )
+        ]
+    return []

@@ -75,6 +75,13 @@ class User(AbstractBaseUser, PermissionsMixin):
     email_canonical = CanonicalField(source="email", null=True)
     name = models.CharField("name", max_length=200, blank=True)
     is_active = models.BooleanField("active", default=True, help_text="A disabled user can neither sign in nor refresh.")
+    awaits_confirmation = models.BooleanField(
+        "awaits confirmation",
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="Registered, and the e-mail address is not confirmed.",
+    )
     is_staff = models.BooleanField("staff", default=False, help_text="May sign in to the admin.")
     session_epoch = models.PositiveIntegerField(default=0, editable=False)
     last_sign_in_at = models.DateTimeField("last sign-in", null=True, blank=True, editable=False)
@@ -98,7 +105,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def clean(self) -> None:
         """Refuse a name that is not allowed or, in its canonical form, another user's."""
-        errors: dict[str, str] = {}
+        errors: dict[str, str | ValidationError] = {}
         for source in ("username", "email"):
             column = f"{source}_canonical"
             typed = getattr(self, source)
@@ -110,7 +117,7 @@ class User(AbstractBaseUser, PermissionsMixin):
                 errors[source] = str(error)
             else:
                 if User.objects.exclude(pk=self.pk).filter(**{column: canonical}).exists():
-                    errors[source] = "Another user has this one, perhaps in other letters."
+                    errors[source] = ValidationError("Another user has this one, perhaps in other letters.", code="taken")
         if errors:
             raise ValidationError(errors)
 
@@ -139,6 +146,47 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def _auth_hash(self, secret: str | None = None) -> str:
         return salted_hmac("accounts.User.session", f"{self.password}:{self.session_epoch}", secret=secret, algorithm="sha256").hexdigest()
+
+
+class LoginCounterQuerySet(models.QuerySet["LoginCounter"]):
+    def locked(self) -> "LoginCounterQuerySet":
+        """Lanes that are locked right now."""
+        return self.filter(locked_until__gt=clock.Instant())
+
+
+class LoginCounter(models.Model):
+    """Failed and running attempts on one name from one source, or, with the source `*`, from all that are not known for it.
+
+    `digest` is keyed (lockout.py), so that the table does not tell what was typed. `in_flight` maps each running
+    attempt to the second at which it counts as abandoned.
+    """
+
+    digest = models.BinaryField(max_length=32)
+    source = models.CharField(max_length=45)
+    user_id = models.UUIDField(null=True, help_text="whose name it is, if anyone's")
+    failures = models.PositiveIntegerField(default=0)
+    window_started_at = models.DateTimeField(null=True)
+    in_flight = models.JSONField(default=dict)
+    locked_until = models.DateTimeField(null=True)
+    last_success_at = models.DateTimeField(null=True)
+    lane_failures = models.PositiveIntegerField(default=0, help_text="in the 30 days from lane_started_at, whatever succeeded in between")
+    lane_started_at = models.DateTimeField(null=True)
+    unrecorded = models.PositiveIntegerField(default=0, help_text="failures since the last audit event")
+    to_record = models.PositiveIntegerField(default=0, help_text="failures that the last statement gave to the audit")
+    recorded_at = models.DateTimeField(null=True)
+    used_at = models.DateTimeField(db_index=True)
+
+    objects: ClassVar[models.Manager["LoginCounter"]] = LoginCounterQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "lockout"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=("digest", "source"), name="login_counter_lane")
+        ]
+        permissions = (("unlock_user", "Can lift a lock"),)
+
+    def __str__(self) -> str:
+        return f"{self.user_id or 'nobody'} from {self.source}"
 
 
 class OneTimeToken(models.Model):
@@ -202,8 +250,25 @@ class Refusal(models.Model):
         return f"{self.error_id} {self.error}: {self.reason}"
 
 
+class AppendOnly(Exception):
+    """An audit event is never changed, and removed by audit_retention alone."""
+
+
+class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
+    def update(self, **kwargs: Any) -> int:
+        raise AppendOnly
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        raise AppendOnly
+
+    delete.alters_data = True  # type: ignore[attr-defined] # as Django marks its own, for templates
+
+
 class AuditEvent(models.Model):
-    """Something that happened, written by `audit.record` alone. It holds ids as values, so that it outlives what it tells of."""
+    """Something that happened, written by `audit.record` alone. It holds ids as values, so that it outlives what it tells of.
+
+    Rows are only added: the model refuses the rest, and on PostgreSQL a trigger does.
+    """
 
     at = models.DateTimeField()
     event = models.CharField(max_length=64, help_text="subject:object:outcome")
@@ -215,6 +280,8 @@ class AuditEvent(models.Model):
     error_id = models.CharField(max_length=16, blank=True)
     detail = models.JSONField(default=dict)
 
+    objects: ClassVar[models.Manager["AuditEvent"]] = AuditEventQuerySet.as_manager()
+
     class Meta:
         ordering = ("-id",)
         get_latest_by = "id"
@@ -222,3 +289,11 @@ class AuditEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.event}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise AppendOnly
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        raise AppendOnly

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from dotenv.parser import parse_stream
 
@@ -24,6 +24,13 @@ class ConfigurationError(SystemExit):
 
     def __init__(self, line: str) -> None:
         super().__init__(f"authserver: {line}")
+
+
+class Rate(NamedTuple):
+    """So many in a period."""
+
+    limit: int
+    period: timedelta
 
 
 class Environment:
@@ -86,15 +93,20 @@ class Environment:
             for word in self.words(name, default=())
         )
 
-    def rate(self, name: str, *, default: str) -> str:
+    def rate(self, name: str, *, default: str) -> Rate:
         """A count per period in seconds, minutes, hours or days, such as 20/5m."""
 
-        def parse(value: str) -> str:
-            if not re.fullmatch(r"[1-9]\d*/([1-9]\d*)?[smhd]", value):
+        def parse(value: str) -> Rate:
+            match = re.fullmatch(r"([1-9]\d{0,8})/([1-9]\d{0,5})?([smhd])", value)
+            if match is None:
                 raise ValueError
-            return value
+            seconds = {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[3]]
+            period = timedelta(seconds=int(match[2] or 1) * seconds)
+            if period > timedelta(days=30):
+                raise ValueError
+            return Rate(int(match[1]), period)
 
-        return self._parsed(name, default, parse, "a rate such as 1200/m or 20/5m")
+        return self._parsed(name, parse(default), parse, "a rate such as 1200/m or 20/5m, over 30 days at most")
 
     def secret(self, name: str, *, default: Callable[[], str] | None = None) -> str:
         """A secret, given as NAME or in the file that NAME_FILE names; `default` makes one where none is given."""

@@ -3,25 +3,47 @@
 WEB_CONCURRENCY is the number of processes; SQLite serves one.
 """
 
+import atexit
 import os
+import shutil
 import socket
 import struct
+import tempfile
+from pathlib import Path
 from typing import Any
+
+SHARED_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - what lies there waits for no disk
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def _ensure_metrics_folder() -> None:
+    """The processes count in files, in a private folder of this server's (authserver/metrics_page.py). A reload keeps the folder."""
+    mine = f"authserver-metrics-{os.getpid()}-"
+    if Path(os.environ.get(METRICS_FOLDER, "")).name.startswith(mine):
+        return
+    os.environ[METRICS_FOLDER] = tempfile.mkdtemp(prefix=mine, dir=SHARED_MEMORY)
+    atexit.register(_remove_metrics_folder, os.environ[METRICS_FOLDER], pid=os.getpid())
+
+
+def _remove_metrics_folder(folder: str, *, pid: int) -> None:
+    if os.getpid() == pid:  # the workers are forks, and come by here too when they end
+        shutil.rmtree(folder, ignore_errors=True)
+
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "authserver.settings")
 os.environ.setdefault("SERVER_SOFTWARE", "gunicorn")  # before the settings are read: they set a server's limits
+_ensure_metrics_folder()  # before prometheus_client is imported: it looks then
 
-from authserver import settings
+from authserver import settings  # noqa: E402 - after the environment that they read
 
 READ_TIMEOUT_SECONDS = 10
 
 wsgi_app = "authserver.wsgi"
 bind = f"127.0.0.1:{settings.PORT}" if settings.DEVELOPMENT else f"0.0.0.0:{settings.PORT}"
 worker_class = "authserver.worker.Worker"
-threads = 4
-_is_sqlite = settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
-workers = 1 if _is_sqlite else settings.WEB_CONCURRENCY
-worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 - a heartbeat file must not wait for a disk
+threads = settings.THREADS
+workers = settings.PROCESSES
+worker_tmp_dir = SHARED_MEMORY
 preload_app = True
 keepalive = 75
 graceful_timeout = 25
@@ -55,6 +77,21 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    from oauth import keys
+    from accounts import even_time, outbox, shared_store
+    from oauth import client_labels, keys
 
     keys.ring.poll()
+    client_labels.labels.poll()
+    outbox.poll()
+    even_time.pace.poll()
+    shared_store.shared.watch()
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    from authserver import metrics_page
+
+    try:
+        metrics_page.fold(Path(os.environ[METRICS_FOLDER]), alive={os.getpid(), *server.WORKERS})
+    except Exception:
+        # Whatever it was, the server goes on: what could not be added up is counted where it lies.
+        server.log.exception("the metrics of an ended process were not added up")

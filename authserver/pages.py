@@ -4,14 +4,18 @@ import logging
 import secrets
 import sys
 
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render as render_template
 
+from authserver import metrics_page
 from oauth import keys
-from oauth.errors import InvalidRequest, NotFound, OAuthError
+from oauth.errors import InvalidRequest, MethodNotAllowed, NotFound, OAuthError, TemporarilyUnavailable
 from oauth.grant_types import offered
-from oauth.http import only, render, renders_oauth_errors, respond
+from oauth.http import NO_STORE, only, render, renders_oauth_errors, respond
+
+NOTHING_HERE = "There is nothing here."
 
 logger = logging.getLogger("authserver.failures")
 
@@ -38,12 +42,26 @@ def ready(request: HttpRequest) -> HttpResponse:
     return respond({"status": "ok" if is_ok else "unavailable", **checks}, status=200 if is_ok else 503)
 
 
+@renders_oauth_errors
+def metrics(request: HttpRequest) -> HttpResponse:
+    """GET /metrics, for who has the token. Everybody else is answered as where nothing is, whatever they send."""
+    if not _has_metrics_token(request):
+        raise NotFound(NOTHING_HERE)
+    if request.method not in {"GET", "HEAD"}:
+        raise MethodNotAllowed("Use GET, HEAD.", headers={"Allow": "GET, HEAD"})
+    try:
+        page = metrics_page.page()
+    except TimeoutError as error:
+        raise TemporarilyUnavailable(str(error)) from error
+    return HttpResponse(page, content_type=metrics_page.CONTENT_TYPE, headers=NO_STORE)
+
+
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return render(InvalidRequest("The request is malformed."))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return render(NotFound("There is nothing here."))
+    return render(NotFound(NOTHING_HERE))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -52,6 +70,14 @@ def server_error(request: HttpRequest) -> HttpResponse:
     logger.error("internal error", exc_info=sys.exc_info(), extra={"error_id": error_id, "path": request.path})
     body = {"error": "server_error", "error_description": "The server failed. Tell its operator the error_id.", "error_id": error_id}
     return respond(body, status=500)
+
+
+def _has_metrics_token(request: HttpRequest) -> bool:
+    scheme, _, presented = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    # Header bytes come in as Latin-1.
+    is_it = secrets.compare_digest(presented.strip().encode("latin-1", "replace"), settings.METRICS_TOKEN.encode())
+    # SECURITY: a token that is not set equals the empty one.
+    return bool(settings.METRICS_TOKEN) and scheme.lower() == "bearer" and is_it
 
 
 def _database() -> str:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import dj_database_url
 import django_stubs_ext
 
+from authserver import __version__, caches, email_url
 from authserver.env import ConfigurationError, Environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -97,6 +98,7 @@ if REQUIRE_HTTPS and _issuer.scheme != "https":
     )
 ROOT_URLCONF = "authserver.urls"
 WEB_CONCURRENCY = env.integer("WEB_CONCURRENCY", default=multiprocessing.cpu_count(), least=1, most=1024)
+THREADS = 4  # of each process
 WSGI_APPLICATION = "authserver.wsgi.application"
 APPEND_SLASH = False  # A redirect would lose or re-post a body.
 
@@ -130,6 +132,7 @@ match _database["ENGINE"]:
     case engine:
         raise ConfigurationError(f"AUTH_SERVICE__DB_URL names {engine}, but only sqlite and postgresql are supported.")
 DATABASES = {"default": _database}
+PROCESSES = 1 if _database["ENGINE"].endswith("sqlite3") else WEB_CONCURRENCY
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Passwords ---------------------------------------------------------------------------------
@@ -139,8 +142,13 @@ AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["accounts.authentication.Backend"]
 PASSWORD_HASHERS = [
     "accounts.hashers.Argon2idHasher",
-    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
-    "django.contrib.auth.hashers.ScryptPasswordHasher",
+    # Of imported users, until they sign in.
+    "accounts.foreign_hashers.PBKDF2SHA256Hasher",
+    "accounts.foreign_hashers.PBKDF2SHA1Hasher",
+    "accounts.foreign_hashers.ScryptHasher",
+    "accounts.foreign_hashers.BCryptSHA256Hasher",
+    "accounts.foreign_hashers.BCryptHasher",
+    "accounts.foreign_hashers.PasslibPBKDF2Hasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {
@@ -151,6 +159,32 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "accounts.passwords.MaximumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+
+# --- Attempts to sign in (accounts.lockout) ------------------------------------------------------
+BRUTE_FORCE_THRESHOLD = env.integer("AUTH_SERVICE__BRUTE_FORCE_THRESHOLD", default=5, least=1, most=1000)
+BRUTE_FORCE_LOCKOUT_DURATION = env.seconds("AUTH_SERVICE__BRUTE_FORCE_LOCKOUT_DURATION", default=timedelta(minutes=15), most=86400)
+RATE_LIMIT_PER_USERNAME = env.rate("AUTH_SERVICE__RATE_LIMIT_PER_USERNAME", default="50/d")
+
+# --- Ceilings on what one address may send (accounts.throttling) ---------------------------------
+ENABLE_RATE_LIMITING = env.flag("AUTH_SERVICE__ENABLE_RATE_LIMITING", default=True)
+RATE_LIMIT_PER_IP = env.rate("AUTH_SERVICE__RATE_LIMIT_PER_IP", default="1200/m")
+RATE_LIMIT_FAILURES_PER_IP = env.rate("AUTH_SERVICE__RATE_LIMIT_FAILURES_PER_IP", default="20/5m")
+REDIS_URL = env.text("AUTH_SERVICE__REDIS_URL", default="")
+CACHES = caches.settings_of(REDIS_URL)
+RATELIMIT_USE_CACHE = "ceilings"
+RATELIMIT_FAIL_OPEN = True  # for a counter that vanished between two questions; without Redis this process counts
+
+# --- E-mail ------------------------------------------------------------------------------------
+EMAIL_URL = env.text("AUTH_SERVICE__EMAIL_URL", default="console:" if DEVELOPMENT else "")
+# EMAIL_BACKEND, EMAIL_HOST and the others, and DEFAULT_FROM_EMAIL.
+globals().update(email_url.settings_of(EMAIL_URL, issuer_host=_issuer.hostname, folder=BASE_DIR))
+
+REGISTRATION = env.text("AUTH_SERVICE__REGISTRATION", default="closed", choices=("closed", "open"))
+
+AUDIT_RETENTION_DAYS = env.integer("AUTH_SERVICE__AUDIT_RETENTION_DAYS", default=365, most=36500)
+if 0 < AUDIT_RETENTION_DAYS < 30:
+    raise ConfigurationError(f"AUTH_SERVICE__AUDIT_RETENTION_DAYS is {AUDIT_RETENTION_DAYS}, but must be 0 (for ever) or 30 and more.")
+AUDIT_RETENTION = timedelta(days=AUDIT_RETENTION_DAYS) or None
 
 # --- Logging -----------------------------------------------------------------------------------
 LOG_LEVEL = env.text("AUTH_SERVICE__LOG_LEVEL", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
@@ -172,24 +206,17 @@ LOGGING: dict[str, Any] = {
     },
 }
 
+# --- Metrics -----------------------------------------------------------------------------------
+METRICS_TOKEN = env.secret("AUTH_SERVICE__METRICS_TOKEN", default=str)
+
 # --- Read and checked, in effect once the part they govern has come (docs/settings.md) ----------
 _waiting = {
-    "AUTH_SERVICE__REDIS_URL": env.text("AUTH_SERVICE__REDIS_URL", default=""),
     "AUTH_SERVICE__CORS_ORIGINS": env.words("AUTH_SERVICE__CORS_ORIGINS", default=()),
     "AUTH_SERVICE__PRIVATE_KEY_PATH": env.text("AUTH_SERVICE__PRIVATE_KEY_PATH", default=""),
     "AUTH_SERVICE__PRIVATE_KEY_ID": env.text("AUTH_SERVICE__PRIVATE_KEY_ID", default=""),
     "AUTH_SERVICE__KEY_ALGORITHM": env.text("AUTH_SERVICE__KEY_ALGORITHM", default="RS256", choices=("RS256",)),
     "AUTH_SERVICE__KEY_PUBLISH_LEAD": env.seconds("AUTH_SERVICE__KEY_PUBLISH_LEAD", default=timedelta(days=1)),
     "AUTH_SERVICE__KEY_ROTATION_DAYS": env.integer("AUTH_SERVICE__KEY_ROTATION_DAYS", default=90),
-    "AUTH_SERVICE__ENABLE_RATE_LIMITING": env.flag("AUTH_SERVICE__ENABLE_RATE_LIMITING", default=True),
-    "AUTH_SERVICE__RATE_LIMIT_PER_IP": env.rate("AUTH_SERVICE__RATE_LIMIT_PER_IP", default="1200/m"),
-    "AUTH_SERVICE__RATE_LIMIT_FAILURES_PER_IP": env.rate("AUTH_SERVICE__RATE_LIMIT_FAILURES_PER_IP", default="20/5m"),
-    "AUTH_SERVICE__RATE_LIMIT_PER_USERNAME": env.rate("AUTH_SERVICE__RATE_LIMIT_PER_USERNAME", default="50/d"),
-    "AUTH_SERVICE__BRUTE_FORCE_THRESHOLD": env.integer("AUTH_SERVICE__BRUTE_FORCE_THRESHOLD", default=5, least=1),
-    "AUTH_SERVICE__BRUTE_FORCE_LOCKOUT_DURATION": env.seconds("AUTH_SERVICE__BRUTE_FORCE_LOCKOUT_DURATION", default=timedelta(minutes=15)),
-    "AUTH_SERVICE__EMAIL_URL": env.text("AUTH_SERVICE__EMAIL_URL", default=""),
-    "AUTH_SERVICE__REGISTRATION": env.text("AUTH_SERVICE__REGISTRATION", default="closed", choices=("closed", "open")),
-    "AUTH_SERVICE__METRICS_TOKEN": env.secret("AUTH_SERVICE__METRICS_TOKEN", default=str),
     "AUTH_SERVICE__ADMIN_HOSTS": env.words("AUTH_SERVICE__ADMIN_HOSTS", default=()),
 }
 for _name in _waiting:
@@ -203,13 +230,15 @@ CONFIGURATION_NOTES = tuple(env.notes)
 
 # --- Django ------------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "authserver.apps.StaffAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "django.contrib.staticfiles",
+    "authserver.static_files.Config",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "oauth2_provider",
     "accounts",
     "oauth",
@@ -304,8 +333,19 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["oauth.bearer.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["oauth.bearer.HasScope"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["oauth.json_parser.StrictJSONParser"],
     "EXCEPTION_HANDLER": "oauth.bearer.render_exception",
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "oauth.bearer.JSONAlone",
     "UNAUTHENTICATED_USER": None,
+    "DEFAULT_SCHEMA_CLASS": "authserver.openapi_views.Schema",
+}
+SPECTACULAR_SETTINGS = {
+    "OAS_VERSION": "3.1.0",
+    "TITLE": "authserver",
+    "VERSION": __version__,
+    "LICENSE": {"name": "MIT", "identifier": "MIT"},
+    "SERVERS": [{"url": JWT_ISSUER.rstrip("/")}],
+    "COMPONENT_SPLIT_REQUEST": True,
+    "COMPONENT_SPLIT_PATCH": False,
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "authserver.openapi.complete"],
 }

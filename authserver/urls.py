@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from authserver import pages
+from authserver import api_docs, pages
 
 urlpatterns = [
     path("", pages.landing),
@@ -11,6 +11,9 @@ urlpatterns = [
     path("ready", pages.ready),
     path("health", pages.ready),
     path("api/v1/health", pages.ready),
+    path("api/openapi.json", api_docs.document),
+    path("api/docs", api_docs.page),
+    path("metrics", pages.metrics),
     path("admin/", admin.site.urls),
     path("", include("oauth.urls")),
     path("", include("accounts.urls")),

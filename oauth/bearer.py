@@ -9,40 +9,44 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
+from rest_framework.settings import api_settings
 
-from accounts import clock
+from accounts import clock, epochs, hash_slots, one_time_tokens, passwords, throttling
 from accounts.models import User
-from accounts.reconnect import with_reconnect
-from oauth import access_tokens, http, keys
-from oauth.errors import InsufficientScope, InvalidRequest, InvalidToken, MethodNotAllowed, NotFound, OAuthError
-from oauth.models import Session
+from oauth import ceilings, http, live_tokens
+from oauth.errors import (
+    BEARER,
+    InsufficientScope,
+    InvalidCode,
+    InvalidRequest,
+    InvalidToken,
+    MethodNotAllowed,
+    NoAccessToken,
+    NotFound,
+    OAuthError,
+    PasswordPolicy,
+    TemporarilyUnavailable,
+)
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView  # at run time REST framework imports this module while it makes its views
-
-_REALM = 'Bearer realm="authserver"'
 
 
 class BearerAuthentication(BaseAuthentication):
     """`request.user` is the token's user, `request.auth` its claims. The session is asked for: it may have ended since."""
 
     def authenticate(self, request: Request) -> tuple[User, dict[str, Any]] | None:
-        authorization = request.META.get("HTTP_AUTHORIZATION")
-        if "access_token" in request.query_params:
-            raise InvalidRequest(
-                "Send the access token in the Authorization header; the query string is written to logs.",
-                headers={"WWW-Authenticate": f'{_REALM}, error="invalid_request"'},
-            )
-        if authorization is None:
+        value = live_tokens.find_value(request._request)
+        if value is None:
             return None
-        scheme, _, value = authorization.partition(" ")
-        if scheme.lower() != "bearer":
-            return None
-        claims = verify(value.strip())
-        return _live_user(claims), claims
+        claims = live_tokens.verify(value, audience=settings.JWT_AUDIENCE, now=clock.now())
+        user = live_tokens.get_user(claims) if "sid" in claims else None
+        if user is None:
+            raise InsufficientScope("client's own token", headers={"WWW-Authenticate": f'{BEARER}, error="insufficient_scope"'})
+        return user, claims
 
     def authenticate_header(self, request: Request) -> str:
-        return _REALM
+        return BEARER
 
 
 class JSONAlone(DefaultContentNegotiation):
@@ -53,30 +57,27 @@ class JSONAlone(DefaultContentNegotiation):
 
 
 class HasScope(BasePermission):
-    """The token has the view's `required_scope`; a view without one is a mistake and refuses everybody."""
+    """The token has the view's `required_scope`, or that of its `required_scopes` for the method; a view without one refuses everybody."""
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
         if request.auth is None:
             return False
-        required = getattr(view, "required_scope", None)
+        if request.method not in view.allowed_methods:
+            raise exceptions.MethodNotAllowed(request.method or "")
+        required = _required_scope(request, view)
+        # SECURITY: a view that says nothing is a mistake, and opens to nobody.
         if required is None or required not in claims_of(request)["scope"].split():
+            named = "" if required is None else f', scope="{required}"'
             raise InsufficientScope(
-                "scope of the access token", headers={"WWW-Authenticate": f'{_REALM}, error="insufficient_scope", scope="{required}"'}
+                "scope of the access token", headers={"WWW-Authenticate": f'{BEARER}, error="insufficient_scope"{named}'}
             )
         return True
 
 
-def verify(value: str) -> dict[str, Any]:
-    """The claims of an access token of this server. Raises InvalidToken."""
-    return access_tokens.verify(
-        value,
-        public_keys=keys.ring.view().public_keys,
-        algorithm=keys.ALGORITHM,
-        issuer=settings.JWT_ISSUER,
-        audience=settings.JWT_AUDIENCE,
-        leeway=settings.CLOCK_SKEW,
-        now=clock.now(),
-    )
+def _required_scope(request: Request, view: "APIView") -> str | None:
+    by_method: dict[str, str] = getattr(view, "required_scopes", {})
+    method = "GET" if request.method == "HEAD" else request.method or ""
+    return by_method.get(method) or getattr(view, "required_scope", None)
 
 
 def render_exception(error: Exception, context: dict[str, Any]) -> JsonResponse | None:
@@ -87,17 +88,28 @@ def render_exception(error: Exception, context: dict[str, Any]) -> JsonResponse 
 
 def _as_refusal(error: Exception) -> OAuthError | None:
     match error:
-        case InvalidToken():
-            return InvalidToken(error.reason, headers={"WWW-Authenticate": f'{_REALM}, error="invalid_token"'})
         case OAuthError():
             return error
+        case passwords.Refused():
+            return PasswordPolicy(reasons=error.reasons)
+        case one_time_tokens.InvalidCode():
+            return InvalidCode(error.reason)
+        case epochs.Stale():
+            return InvalidToken("user disabled or signed out meanwhile")
+        case throttling.Throttled():
+            return ceilings.as_refusal(error)
+        case hash_slots.Full():
+            return TemporarilyUnavailable("no slot for a password hash")
         case exceptions.NotAuthenticated():
-            # RFC 6750 §3.1: who sent no token is told how, and given no error code in the header.
-            return InvalidToken("no access token", headers={"WWW-Authenticate": _REALM})
+            return NoAccessToken("no access token")
         case exceptions.MethodNotAllowed():
             return MethodNotAllowed("This method is not allowed here.")
         case exceptions.NotFound() | Http404():
             return NotFound("There is nothing here.")
+        case exceptions.UnsupportedMediaType():
+            return InvalidRequest("Content-Type must be application/json.")
+        case exceptions.ValidationError():
+            return InvalidRequest(_sentences(error.detail))
         case exceptions.APIException() if error.status_code < 500:
             return InvalidRequest(str(error.detail))
         case _ if isinstance(error, http.STORE_DOWN):
@@ -106,15 +118,12 @@ def _as_refusal(error: Exception) -> OAuthError | None:
             return None
 
 
-def _live_user(claims: dict[str, Any]) -> User:
-    if "sid" not in claims:
-        raise InsufficientScope("client's own token", headers={"WWW-Authenticate": f'{_REALM}, error="insufficient_scope"'})
-    live = Session.objects.live().select_related("user").filter(pk=claims["sid"], user_id=claims["sub"])
-    session = with_reconnect(live.first)
-    if session is None:
-        raise InvalidToken("session ended")
-    user: User = session.user
-    return user
+def _sentences(detail: Any) -> str:
+    """What is wrong with which member of a body. None of these texts quotes a value."""
+    if not isinstance(detail, dict):
+        return " ".join(map(str, detail))
+    named = {name: " ".join(map(str, texts)) for name, texts in detail.items()}
+    return " ".join(text if name == api_settings.NON_FIELD_ERRORS_KEY else f"{name}: {text}" for name, text in named.items())
 
 
 def claims_of(request: Request) -> dict[str, Any]:

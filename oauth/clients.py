@@ -46,6 +46,7 @@ def register(
     default_scopes: str,
     refresh_overlap_seconds: int | None = None,
     may_introspect: bool = False,
+    served_audiences: str = "",
 ) -> Registration:
     """Make a client. Raises ValidationError, also when the client_id is taken."""
     client = Client(
@@ -57,6 +58,7 @@ def register(
         default_scopes=default_scopes,
         refresh_overlap_seconds=refresh_overlap_seconds,
         may_introspect=may_introspect,
+        served_audiences=served_audiences,
     )
     value = None if is_public else _new_secret()
     if value is not None:
@@ -91,11 +93,11 @@ def digest(value: str) -> bytes:
     return hashlib.sha256(value.encode()).digest()
 
 
-def authenticate(authorization: str | None, *, form: Form, now: datetime) -> Client:
+def authenticate(authorization: str | None, *, form: Form, now: datetime, allow_public: bool = True) -> Client:
     """The client that sent this request.
 
     One method only: Basic, or client_id with client_secret in the body, or client_id alone for a
-    public client. An empty secret counts as none. Raises InvalidClient, InvalidRequest.
+    public client where one is allowed. An empty secret counts as none. Raises InvalidClient, InvalidRequest.
     """
     headers = {} if authorization is None else {"WWW-Authenticate": 'Basic realm="authserver", charset="UTF-8"'}
     client_id, secret = form.optional("client_id"), form.optional("client_secret")
@@ -118,6 +120,9 @@ def authenticate(authorization: str | None, *, form: Form, now: datetime) -> Cli
         # SECURITY: a public client that sends a secret believes that it is protected by it.
         if secret:
             raise InvalidClient("public client sent a secret", headers=headers, client_id=client_id)
+        # SECURITY: who knows its client_id can say that they are it.
+        if not allow_public:
+            raise InvalidClient("public client where a secret is needed", headers=headers, client_id=client_id)
     elif not _is_secret_of(client, secret, now=now):
         raise InvalidClient("wrong secret" if secret else "no secret", headers=headers, client_id=client_id)
     return client

@@ -20,6 +20,13 @@ class DefaultClient:
     is_public: bool
     grant_types: tuple[str, ...]
     scopes: str
+    may_introspect: bool = False
+    on_request: str = ""
+
+    @property
+    def allowed_scopes(self) -> str:
+        """The default ones, and those that it is given when it asks for them."""
+        return f"{self.scopes} {self.on_request}".strip()
 
 
 USERS = (
@@ -33,6 +40,6 @@ _SCOPES = "api:read api:write"
 CLIENTS = (
     DefaultClient("codelab-flutter-app", "CodeLab IDE (Flutter)", True, _PUBLIC_GRANTS, _SCOPES),
     DefaultClient("codelab-python-client", "CodeLab Python client", True, _PUBLIC_GRANTS, _SCOPES),
-    DefaultClient("codelab-internal", "CodeLab services", False, ("client_credentials",), _SCOPES),
+    DefaultClient("codelab-internal", "CodeLab services", False, ("client_credentials",), _SCOPES, may_introspect=True),
 )
-DEMO_CLIENTS = (DefaultClient("test-client", "Integration tests", True, _PUBLIC_GRANTS, _SCOPES),)
+DEMO_CLIENTS = (DefaultClient("test-client", "Integration tests", True, _PUBLIC_GRANTS, _SCOPES, on_request="auth:account"),)

@@ -4,6 +4,8 @@ import secrets
 from typing import Any, ClassVar
 from uuid import UUID
 
+BEARER = 'Bearer realm="authserver"'
+
 
 class OAuthError(Exception):
     """A refusal. Subclasses are the answers of the wire contract; `reason` says what was really wrong.
@@ -67,7 +69,7 @@ class InvalidGrant(OAuthError):
 
 class UnauthorizedClient(OAuthError):
     error = "unauthorized_client"
-    description = "This client may not use this grant type."
+    description = "This client may not use this grant type or endpoint."
 
 
 class UnsupportedGrantType(OAuthError):
@@ -83,6 +85,52 @@ class InvalidScope(OAuthError):
 class MfaRequired(OAuthError):
     error = "mfa_required"
     description = "This account cannot sign in with a password alone; sign in through the browser."
+
+
+class AccountLocked(OAuthError):
+    """Too many failed attempts on this name; `retry_after` in seconds and `locked_until` are told to the client."""
+
+    error = "account_locked"
+    description = "Too many failed attempts. Try again later."
+    status = 403
+
+    def __init__(self, *, retry_after: int, locked_until: str) -> None:
+        super().__init__("locked", headers={"Retry-After": str(retry_after)}, retry_after=retry_after, locked_until=locked_until)
+
+
+class RateLimitExceeded(OAuthError):
+    """More came from one address than its ceiling allows; `retry_after` in seconds is told to the client."""
+
+    error = "rate_limit_exceeded"
+    description = "Too many requests or failed attempts from this address. Try again later."
+    status = 429
+
+    def __init__(self, reason: str = "", *, retry_after: int, client_id: str = "") -> None:
+        super().__init__(reason, headers={"Retry-After": str(retry_after)}, client_id=client_id, retry_after=retry_after)
+
+
+class InvalidPassword(OAuthError):
+    """Of somebody who is signed in already and was asked for it again."""
+
+    error = "invalid_password"
+    description = "The current password is wrong."
+
+
+class PasswordPolicy(OAuthError):
+    """`reasons` tell the person who chose the password what to do better."""
+
+    error = "password_policy"
+    description = "The new password does not satisfy the policy."
+
+    def __init__(self, *, reasons: list[str]) -> None:
+        super().__init__("new password refused", reasons=reasons)
+
+
+class InvalidCode(OAuthError):
+    """One answer for a code that is unknown, used, expired or for something else."""
+
+    error = "invalid_code"
+    description = "The code is wrong, used or expired."
 
 
 class TemporarilyUnavailable(OAuthError):
@@ -102,6 +150,16 @@ class InvalidToken(OAuthError):
     error = "invalid_token"
     description = "The access token is malformed, expired, revoked or not for this server."
     status = 401
+    challenge = f'{BEARER}, error="invalid_token"'
+
+    def __init__(self, reason: str, **kwargs: Any) -> None:
+        super().__init__(reason, headers={"WWW-Authenticate": self.challenge}, **kwargs)
+
+
+class NoAccessToken(InvalidToken):
+    """RFC 6750 §3.1: who sent no token is told how, and given no error code in the header."""
+
+    challenge = BEARER
 
 
 class InsufficientScope(OAuthError):

@@ -12,14 +12,15 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from accounts import audit, authentication
-from accounts.models import User
+from accounts import audit, authentication, lockout
+from accounts.authentication import Authenticated, Door
 from oauth import access_tokens, clients, keys, scopes, sessions
 from oauth.access_tokens import Signer
 from oauth.errors import InvalidGrant, InvalidScope, MfaRequired, OAuthError
 from oauth.http import Form
 from oauth.models import CLIENT_CREDENTIALS, PASSWORD, REFRESH_TOKEN, Client
 from oauth.session_rows import Origin
+from oauth.sign_in import as_refusal, verify_password
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,16 @@ GrantType = Callable[[TokenRequest], TokenResponse]
 
 
 def password(request: TokenRequest) -> TokenResponse:
-    """Sign a user in by user name or e-mail and password (RFC 6749 §4.3). Raises InvalidGrant, InvalidScope, MfaRequired."""
+    """Sign a user in by user name or e-mail and password (RFC 6749 §4.3). Raises AccountLocked, InvalidGrant, InvalidScope, MfaRequired."""
     signer = keys.ring.signer()
     identifier, secret = request.form["username"], request.form["password"]
     # Before the hash: a scope refused only to who has the right password would tell that it is right.
     scope = _grantable_scope(request, withheld=scopes.NEVER_BY_PASSWORD)
     try:
-        authenticated = authentication.authenticate(identifier, password=secret)
-        _ensure_password_suffices(authenticated.user)
+        authenticated = verify_password(identifier, password=secret, door=_door(request))
+        _ensure_password_suffices(authenticated)
         with transaction.atomic():
-            authentication.record_sign_in(authenticated.user)
+            authentication.record_sign_in(authenticated)
             issued = sessions.open(
                 authenticated.user,
                 role_names=authenticated.role_names,
@@ -72,11 +73,14 @@ def password(request: TokenRequest) -> TokenResponse:
             )
             _record_sign_in(request, "succeeded", actor_id=authenticated.user.pk, target=issued.claims.sid)
     except authentication.AuthenticationFailed as failure:
-        refusal: OAuthError = InvalidGrant(failure.reason, user_id=failure.user.pk if failure.user else None)
-        _record_failed_sign_in(request, refusal)
+        refusal = InvalidGrant(failure.reason, user_id=failure.user.pk if failure.user else None)
+        if failure.to_record:
+            _record_failed_sign_in(request, refusal, count=failure.to_record)
         raise refusal from failure
-    except MfaRequired as refusal:
-        _record_failed_sign_in(request, refusal)
+    except lockout.Locked as locked:  # while the password was being verified
+        raise as_refusal(locked) from locked
+    except MfaRequired as refused:
+        _record_failed_sign_in(request, refused, count=1)
         raise
     return _respond(issued, request=request, signer=signer)
 
@@ -128,14 +132,21 @@ def _grantable_scope(request: TokenRequest, *, withheld: frozenset[str]) -> str:
     return scopes.format(asked)
 
 
-def _ensure_password_suffices(user: User) -> None:
+def _door(request: TokenRequest) -> Door:
+    origin = request.origin
+    return Door("token", address=origin.address, user_agent=origin.user_agent, client_id=request.client.client_id)
+
+
+def _ensure_password_suffices(authenticated: Authenticated) -> None:
     # SECURITY: who can change the server needs more than a password, and this grant has nothing else to ask for.
-    if user.is_staff and not settings.DEVELOPMENT:
-        raise MfaRequired("staff account", user_id=user.pk)
+    if authenticated.user.is_staff and not settings.DEVELOPMENT:
+        authentication.abandon(authenticated)
+        raise MfaRequired("staff account", user_id=authenticated.user.pk)
 
 
-def _record_failed_sign_in(request: TokenRequest, refusal: OAuthError) -> None:
-    _record_sign_in(request, "failed", target=refusal.user_id or "", error_id=refusal.error_id, detail={"reason": refusal.reason})
+def _record_failed_sign_in(request: TokenRequest, refusal: OAuthError, *, count: int) -> None:
+    detail = {"reason": refusal.reason, "count": count}
+    _record_sign_in(request, "failed", target=refusal.user_id or "", error_id=refusal.error_id, detail=detail)
 
 
 def _record_sign_in(request: TokenRequest, outcome: str, **fields: Any) -> None:

@@ -14,7 +14,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from gunicorn.http.errors import ParseException
 
-from accounts import refusals
+from accounts import metrics, refusals
+from accounts.actors import user_agent
 from oauth.errors import BodyTooLarge, InvalidGrant, InvalidRequest, MethodNotAllowed, OAuthError, TemporarilyUnavailable
 from oauth.models import GRANT_TYPE_CHOICES
 
@@ -64,7 +65,7 @@ class Form:
         if request.META.get("QUERY_STRING"):
             raise InvalidRequest("Parameters belong in the body; the query string is written to logs.")
         _ensure_form_type(request.META.get("CONTENT_TYPE", ""))
-        return cls(_parse_fields(_read_body(request)))
+        return cls(_parse_fields(read_body(request)))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._fields)
@@ -103,6 +104,18 @@ def note_client(request: HttpRequest, client_id: str) -> None:
     request.META[_CLIENT_ID] = client_id
 
 
+def noted_grant_type(request: HttpRequest) -> str:
+    """One of GRANT_TYPE_CHOICES, or empty."""
+    grant_type: str = request.META.get(_SHAPE, {}).get("grant_type", "")
+    return grant_type
+
+
+def noted_client(request: HttpRequest) -> str:
+    """The client_id of the client that was authenticated, or empty."""
+    client_id: str = request.META.get(_CLIENT_ID, "")
+    return client_id
+
+
 def render(error: OAuthError, *, request: HttpRequest | None = None) -> JsonResponse:
     """The answer to a refusal. Its true reason goes to the log, and from client authentication on into the store, under its `error_id`."""
     error_id = error.error_id
@@ -120,6 +133,7 @@ def render(error: OAuthError, *, request: HttpRequest | None = None) -> JsonResp
 
 def store_down(error: Exception) -> TemporarilyUnavailable:
     """The refusal for a request that the database failed. The connection is given up: the next request may find a better server."""
+    metrics.STORE_ERRORS.labels(metrics.DATABASE).inc()
     if not connection.in_atomic_block:
         connection.close()
     # Spread the retries: all clients see the same outage at the same time.
@@ -172,12 +186,6 @@ def _store(error: OAuthError, *, request: HttpRequest, status: int, error_id: st
     )
 
 
-def user_agent(request: HttpRequest) -> str:
-    """What the client calls itself, fit to be stored: header bytes come in as Latin-1 and may be anything."""
-    text = request.META.get("HTTP_USER_AGENT", "")[:200]
-    return "".join(character if character.isprintable() else "?" for character in text)
-
-
 def _ensure_form_type(content_type: str) -> None:
     main, *parameters = (part.strip().lower() for part in content_type.split(";"))
     charsets = {value.strip('" ') for name, _, value in (part.partition("=") for part in parameters) if name.strip() == "charset"}
@@ -185,7 +193,8 @@ def _ensure_form_type(content_type: str) -> None:
         raise InvalidRequest(f"Content-Type must be {FORM_TYPE}, in UTF-8.")
 
 
-def _read_body(request: HttpRequest) -> bytes:
+def read_body(request: HttpRequest) -> bytes:
+    """All of it, chunked or not. Raises InvalidRequest, BodyTooLarge."""
     try:
         length = int(request.META.get("CONTENT_LENGTH") or 0)
     except ValueError:

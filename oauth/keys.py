@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 from django.db import DatabaseError, IntegrityError, InterfaceError, connection, transaction
 
-from accounts import audit, clock
+from accounts import audit, clock, metrics
 from oauth.access_tokens import Signer
 from oauth.errors import TemporarilyUnavailable
 from oauth.models import SigningKey
@@ -105,10 +105,13 @@ class KeyRing:
         try:
             self._rows = list(SigningKey.objects.order_by("sequence"))
         except (DatabaseError, InterfaceError):
+            metrics.STORE_UP.labels(metrics.DATABASE).set(0)
             if self._rows is None:
                 raise
             logger.warning("the signing keys could not be read; those read last stay in use")
             connection.close()
+        else:
+            metrics.STORE_UP.labels(metrics.DATABASE).set(1)
         self._view = KeySet.at(clock.now(), rows=self._rows)
         self._loaded_at = time.monotonic()
 

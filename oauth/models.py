@@ -1,5 +1,6 @@
 """What a client may do, the sessions opened through it, and the keys that sign."""
 
+import re
 import uuid
 from datetime import timedelta
 from typing import ClassVar
@@ -20,6 +21,8 @@ CLIENT_CREDENTIALS = "client_credentials"
 AUTHORIZATION_CODE = "authorization_code"
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 GRANT_TYPE_CHOICES = (PASSWORD, REFRESH_TOKEN, CLIENT_CREDENTIALS, AUTHORIZATION_CODE, DEVICE_CODE)
+
+_AUDIENCES = re.compile(r"([\x21-\x7e]+( [\x21-\x7e]+)*)?")
 
 
 def _validate_scope(value: str) -> None:
@@ -87,6 +90,8 @@ class Client(AbstractApplication):
             errors["client_id"] = "A client_id looks like no user's id and is neither the issuer nor an audience."
         if self.audience and others.filter(client_id=self.audience).exists():
             errors["audience"] = "An audience is no client's client_id."
+        if not _AUDIENCES.fullmatch(self.served_audiences):
+            errors["served_audiences"] = "Audiences are of visible ASCII characters, parted by single spaces."
         if not isinstance(self.grant_types, list):
             raise ValidationError(errors | {"grant_types": 'A list of grant types, such as ["password", "refresh_token"].'})
         unknown = [grant for grant in self.grant_types if grant not in GRANT_TYPE_CHOICES]

@@ -16,7 +16,8 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, transaction
 
-from accounts import audit, clock, roles
+from accounts import audit, clock, metrics, roles
+from accounts.actors import Actor
 from accounts.addresses import network_of
 from accounts.models import User
 from accounts.reconnect import with_reconnect
@@ -28,6 +29,7 @@ from oauth.refresh_tokens import RefreshToken
 from oauth.session_rows import Attempt, Origin, SessionRow
 
 REUSED = "refresh_token_reused"
+RETRIED, OVERLAPPED = "session:refresh:retried", "session:refresh:overlapped"
 _TRIES = 3
 
 logger = logging.getLogger(__name__)
@@ -86,12 +88,24 @@ def refresh(value: str, *, client: Client, scope: str, idempotency_key: str, ori
     return _issue(_spend(attempt), token=token, client=client, asked=scope)
 
 
-def revoke(session_id: uuid.UUID, *, reason: str) -> bool:
-    """End a session, once: True when this call did it."""
-    ended = with_reconnect(
-        lambda: Session.objects.filter(pk=session_id, revoked_at=None).update(revoked_at=clock.Instant(), revoked_reason=reason)
-    )
+def revoke(session_id: uuid.UUID, *, reason: str, client: Client | None = None) -> bool:
+    """End a session, once: True when this call did it. For a client only one of its own, and none that has expired."""
+    sessions = Session.objects.filter(pk=session_id, revoked_at=None)
+    if client is not None:
+        # SECURITY: or one client ends another's. Own columns: PostgreSQL checks them again after it has waited for the row.
+        sessions = sessions.filter(client=client, expires_at__gt=clock.Instant())
+    ended = with_reconnect(lambda: sessions.update(revoked_at=clock.Instant(), revoked_reason=reason))
     return ended == 1
+
+
+def end(session: Session, *, actor: Actor, reason: str) -> bool:
+    """End a session for a member of staff, and record it: True when this call did it."""
+    with transaction.atomic():
+        ended = revoke(session.pk, reason="ended_by_staff")
+        if ended:
+            detail = {"by": "staff", "user": str(session.user_id), "reason": reason}
+            audit.record("session:revocation:succeeded", target=session.pk, client_id=session.client.client_id, detail=detail, **actor)
+    return ended
 
 
 def _attempt(token: RefreshToken, *, client: Client, idempotency_key: str, origin: Origin) -> Attempt:
@@ -144,6 +158,7 @@ def _spend(attempt: Attempt) -> SessionRow:
     for _ in range(_TRIES):
         advanced = session_rows.advance(attempt, expected=expected)
         if advanced is not None:
+            metrics.ROTATIONS.inc()
             if expected < attempt.token.generation:
                 _report_catch_up(attempt, advanced, gap=attempt.token.generation - expected)
             return advanced
@@ -176,6 +191,7 @@ def _ensure_not_refused(attempt: Attempt, seen: SessionRow) -> None:
         raise InvalidGrant("session expired, or its user or client disabled", user_id=seen.user_id)
     if mercy is not None:
         _record(mercy, attempt, seen)
+        (metrics.RETRIES if mercy == RETRIED else metrics.OVERLAPS).inc()
     # SECURITY: bounded, so that a stolen key cannot name a generation far ahead.
     elif ahead > settings.REFRESH_CATCH_UP_GENERATIONS:
         raise InvalidGrant(f"refresh token is {ahead} generations ahead of the session", user_id=seen.user_id)
@@ -187,6 +203,7 @@ def _end_reused(attempt: Attempt, seen: SessionRow, *, error_id: str) -> None:
         with transaction.atomic():
             # SECURITY: whatever the age of the token, or a thief's copy goes on.
             if revoke(attempt.token.session_id, reason=REUSED):
+                metrics.REUSES.inc()  # first: the record may fail, and the session ends all the same
                 _record("session:refresh_token:reused", attempt, seen, error_id=error_id)
     except (DatabaseError, InterfaceError):
         # SECURITY: the record may be lost, the end may not.
@@ -198,12 +215,12 @@ def _end_reused(attempt: Attempt, seen: SessionRow, *, error_id: str) -> None:
 def _mercy(attempt: Attempt, seen: SessionRow) -> str | None:
     """The audit event of the mercy that an honest client has a claim to, for the live session's immediate predecessor."""
     if seen.is_in_retry_window and any(hmac.compare_digest(seen.retry_digest or b"", digest) for digest in attempt.retry_digests):
-        return "session:refresh:retried"
+        return RETRIED
     # The setting itself is asked too: while a clock steps back, every instant lies in the last zero seconds.
     has_overlap = bool(attempt.client.refresh_overlap) and seen.is_in_overlap
     # SECURITY: a copy of the token that turns up in another network is no parallel request of the same app.
     if has_overlap and _is_same_network(seen.address, attempt.origin.address):
-        return "session:refresh:overlapped"
+        return OVERLAPPED
     return None
 
 
@@ -214,6 +231,7 @@ def _is_same_network(one: str | None, other: str | None) -> bool:
 
 def _report_catch_up(attempt: Attempt, advanced: SessionRow, *, gap: int) -> None:
     """The tag proves that we issued this generation, so the database had lost writes (a failover)."""
+    metrics.CATCH_UPS.inc()
     logger.error(
         "a session was behind its refresh token: the database has lost writes", extra={"sid": str(attempt.token.session_id), "gap": gap}
     )

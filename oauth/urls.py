@@ -1,10 +1,16 @@
 from django.urls import path
 
-from oauth import api, views
+from oauth import account_api, api, views
 
 urlpatterns = [
     path("oauth/token", views.token),
+    path("oauth/introspect", views.introspect),
+    path("oauth/revoke", views.revoke),
+    path("oauth/verify", views.verify),
     path(".well-known/jwks.json", views.jwks),
     path(".well-known/oauth-authorization-server", views.authorization_server_metadata),
+    path("api/v1/me/password", account_api.Password.as_view()),
+    path("api/v1/me/email", account_api.Email.as_view()),
     path("api/v1/sessions", api.SessionList.as_view()),
+    path("api/v1/sessions/<str:id>", api.SessionDetail.as_view()),
 ]

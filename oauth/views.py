@@ -1,17 +1,20 @@
 """The OAuth endpoints over HTTP: parse, authenticate the client, delegate, answer."""
 
 import re
+from datetime import datetime
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
-from django.utils.http import parse_etags
+from django.http import HttpRequest, HttpResponse
 from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts import clock
-from oauth import clients, keys, metadata
-from oauth.errors import InvalidRequest, TemporarilyUnavailable, UnauthorizedClient, UnsupportedGrantType
+from accounts.actors import user_agent
+from oauth import ceilings, clients, introspection, keys, live_tokens, metadata, public_documents, revocation
+from oauth.errors import InvalidRequest, NoAccessToken, TemporarilyUnavailable, UnauthorizedClient, UnsupportedGrantType
 from oauth.grant_types import GRANT_TYPES, TokenRequest, offered
-from oauth.http import Form, note_client, note_shape, only, renders_oauth_errors, respond, user_agent
+from oauth.http import NO_STORE, Form, note_client, note_shape, only, renders_oauth_errors, respond
+from oauth.models import Client
+from oauth.request_metrics import counts_token_requests
 from oauth.session_rows import Origin
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{16,255}")
@@ -19,6 +22,7 @@ _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{16,255}")
 
 @sensitive_post_parameters()
 @renders_oauth_errors
+@counts_token_requests
 @only("POST")
 def token(request: HttpRequest) -> HttpResponse:
     """POST /oauth/token (RFC 6749 §3.2)."""
@@ -26,15 +30,60 @@ def token(request: HttpRequest) -> HttpResponse:
     form = Form.parse(request)
     idempotency_key = _idempotency_key(request)
     grant_type = form["grant_type"]
-    note_shape(request, form)
-    client = clients.authenticate(request.META.get("HTTP_AUTHORIZATION"), form=form, now=now)
-    note_client(request, client.client_id)
+    client = _authenticated_client(request, form, now=now)
+    ceilings.ensure_request_allowed(form, address=request.META["authserver.address"])
     if grant_type not in offered():
         raise UnsupportedGrantType("unknown grant_type, or switched off")
     if not client.allows_grant_type(grant_type):
         raise UnauthorizedClient("grant type not among the client's")
     granted = GRANT_TYPES[grant_type](TokenRequest(form, client, _origin(request), idempotency_key, now))
     return respond(granted.as_dict())
+
+
+@sensitive_post_parameters()
+@renders_oauth_errors
+@only("POST")
+def introspect(request: HttpRequest) -> HttpResponse:
+    """POST /oauth/introspect (RFC 7662 §2)."""
+    now = clock.now()
+    form = Form.parse(request)
+    value = form["token"]
+    client = _authenticated_client(request, form, now=now, allow_public=False)
+    introspection.ensure_may_introspect(client)
+    return respond(introspection.introspect(value, caller=client, now=now))
+
+
+@sensitive_post_parameters()
+@renders_oauth_errors
+@only("POST")
+def revoke(request: HttpRequest) -> HttpResponse:
+    """POST /oauth/revoke (RFC 7009 §2)."""
+    now = clock.now()
+    form = Form.parse(request)
+    value = form["token"]
+    client = _authenticated_client(request, form, now=now)
+    revocation.revoke(value, client=client, origin=_origin(request), now=now)
+    return respond({})
+
+
+@renders_oauth_errors
+@only("GET", "HEAD")
+def verify(request: HttpRequest) -> HttpResponse:
+    """GET /oauth/verify: a proxy asks before it lets a request through (nginx's auth_request)."""
+    value = live_tokens.find_value(request)
+    if value is None:
+        raise NoAccessToken("no access token")
+    note_shape(request, Form({}))
+    claims = live_tokens.verify(value, audience=settings.JWT_AUDIENCE, now=clock.now())
+    note_client(request, claims["client_id"])
+    # SECURITY: a token outlives its session, and a proxy that asks could have verified the signature by itself.
+    live_tokens.get_user(claims)
+    response = HttpResponse(
+        status=204,
+        headers=NO_STORE | {"X-Auth-Subject": claims["sub"], "X-Auth-Scope": claims["scope"], "X-Auth-Client": claims["client_id"]},
+    )
+    del response["Content-Type"]
+    return response
 
 
 @renders_oauth_errors
@@ -45,28 +94,23 @@ def jwks(request: HttpRequest) -> HttpResponse:
     if not view.public_keys:
         # An empty set would be cached, and every token refused for as long.
         raise TemporarilyUnavailable("no signing key; run manage.py bootstrap")
-    return _public_document(request, view.jwks, view.etag)
+    return public_documents.serve(request, view.jwks, view.etag, max_age=settings.JWKS_MAX_AGE)
 
 
 @renders_oauth_errors
 @only("GET", "HEAD")
 def authorization_server_metadata(request: HttpRequest) -> HttpResponse:
     """GET /.well-known/oauth-authorization-server (RFC 8414)."""
-    return _public_document(request, *metadata.body())
+    return public_documents.serve(request, *metadata.body(), max_age=settings.JWKS_MAX_AGE)
 
 
-def _public_document(request: HttpRequest, content: bytes, etag: str) -> HttpResponse:
-    """JSON that anyone may read, from any origin, and keep for a while."""
-    known = parse_etags(request.META.get("HTTP_IF_NONE_MATCH", ""))
-    response: HttpResponse
-    if "*" in known or etag in known or f"W/{etag}" in known:
-        response = HttpResponseNotModified()
-    else:
-        response = HttpResponse(content, content_type="application/json")
-    response["ETag"] = etag
-    response["Cache-Control"] = f"public, max-age={int(settings.JWKS_MAX_AGE.total_seconds())}"
-    response["Access-Control-Allow-Origin"] = "*"
-    return response
+def _authenticated_client(request: HttpRequest, form: Form, *, now: datetime, allow_public: bool = True) -> Client:
+    """The client that sent the request, which from here on is stored when it is refused."""
+    note_shape(request, form)
+    with ceilings.counting_failed_clients(request.META["authserver.address"]):
+        client = clients.authenticate(request.META.get("HTTP_AUTHORIZATION"), form=form, now=now, allow_public=allow_public)
+    note_client(request, client.client_id)
+    return client
 
 
 def _idempotency_key(request: HttpRequest) -> str:

@@ -23,6 +23,8 @@ def production() -> dict[str, str]:
         "AUTH_SERVICE__JWT_ISSUER": f"https://{ISSUER_HOST}",
         "AUTH_SERVICE__ALLOWED_HOSTS": ISSUER_HOST,
         "AUTH_SERVICE__DB_URL": "postgresql://authserver@127.0.0.1:1/authserver",
+        "AUTH_SERVICE__REDIS_URL": "rediss://:secret@redis.example.com",
+        "AUTH_SERVICE__EMAIL_URL": "submission://authserver:secret@mail.example.com",
     }
 
 

@@ -5,10 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth import authenticate as authenticate_in_browser
+from django.contrib.auth.hashers import MD5PasswordHasher
 from django.db.models import F
 
-from accounts.authentication import AuthenticationFailed, Backend, authenticate, record_sign_in
-from accounts.models import Role, User
+from accounts.authentication import AuthenticationFailed, Backend, record_sign_in
+from accounts.lockout import Locked
+from accounts.models import LoginCounter, Role, User
+from tests.accounts.attempts import authenticate
 from tests.accounts.spellings import wide
 from tests.conftest import PASSWORD
 
@@ -98,18 +101,68 @@ def test_a_user_without_roles_has_none(bob):
     assert authenticate("bob", password=PASSWORD).role_names == ()
 
 
-def test_a_user_and_their_roles_are_one_statement(alice, count_statements):
+def test_a_user_with_their_roles_is_one_statement_and_the_reservation_another(alice, count_statements):
     with count_statements() as statements:
         authenticate("alice", password=PASSWORD)
 
-    assert len(statements) == 1
+    assert len(statements) == 2
 
 
-def test_a_name_that_cannot_be_asks_the_database_nothing(db, count_statements):
+def test_a_name_that_cannot_be_is_not_looked_for_and_is_counted(db, count_statements):
     with count_statements() as statements:
         refusal_of("al\u200dice")
 
-    assert len(statements) == 0
+    assert not any("accounts_user" in query["sql"] for query in statements.captured_queries)
+    assert LoginCounter.objects.get(source="192.0.2.1").failures == 1
+
+
+# --- The count ---------------------------------------------------------------------------------
+
+
+@pytest.mark.checklist(36, 41)
+def test_after_five_wrong_passwords_the_right_one_is_refused_before_it_is_hashed(alice, monkeypatch):
+    for _ in range(5):
+        refusal_of("alice", "a wrong password")
+    hashed = []
+    monkeypatch.setattr(MD5PasswordHasher, "verify", lambda *arguments: hashed.append(arguments))
+
+    with pytest.raises(Locked):
+        authenticate("alice", password=PASSWORD)
+
+    assert hashed == []
+
+
+@pytest.mark.checklist(42)
+def test_every_spelling_of_a_name_is_counted_together(alice):
+    for identifier in ("alice", " ALICE ", wide("alice"), "alice@example.com", wide("Alice@Example.com")):
+        refusal_of(identifier, "a wrong password")
+
+    with pytest.raises(Locked):
+        authenticate("alice", password=PASSWORD)
+
+
+@pytest.mark.checklist(34, 38)
+def test_a_disabled_user_is_counted_and_locked_like_any_other(make_user):
+    make_user("mallory", is_active=False)
+    for _ in range(5):
+        assert refusal_of("mallory").reason == "disabled user"
+
+    with pytest.raises(Locked):
+        authenticate("mallory", password=PASSWORD)
+
+
+@pytest.mark.checklist(56)
+def test_an_attempt_that_breaks_is_given_back(alice, monkeypatch):
+    def fail(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(MD5PasswordHasher, "verify", fail)
+
+    for _ in range(6):
+        with pytest.raises(MemoryError):
+            authenticate("alice", password=PASSWORD)
+
+    assert {(row.failures, len(row.in_flight)) for row in LoginCounter.objects.all()} == {(0, 0)}
 
 
 # --- The stamp ---------------------------------------------------------------------------------
@@ -118,7 +171,7 @@ def test_a_name_that_cannot_be_asks_the_database_nothing(db, count_statements):
 def test_signing_in_stamps_the_time_and_nothing_else(alice):
     before = User.objects.values().get(pk=alice.pk)
 
-    record_sign_in(alice)
+    record_sign_in(authenticate("alice", password=PASSWORD))
 
     after = User.objects.values().get(pk=alice.pk)
     stamp = after.pop("last_sign_in_at")
@@ -133,32 +186,32 @@ def test_signing_in_stamps_the_time_and_nothing_else(alice):
     ids=["disabled", "signed out everywhere"],
 )
 def test_who_was_disabled_or_signed_out_everywhere_meanwhile_does_not_sign_in(alice, change):
-    user = authenticate("alice", password=PASSWORD).user
+    authenticated = authenticate("alice", password=PASSWORD)
     User.objects.filter(pk=alice.pk).update(**change)
 
     with pytest.raises(AuthenticationFailed) as refusal:
-        record_sign_in(user)
+        record_sign_in(authenticated)
 
     assert refusal.value.reason == "changed meanwhile"
     assert User.objects.get(pk=alice.pk).last_sign_in_at is None
 
 
 def test_who_was_deleted_meanwhile_does_not_sign_in(alice):
-    user = authenticate("alice", password=PASSWORD).user
+    authenticated = authenticate("alice", password=PASSWORD)
     User.objects.filter(pk=alice.pk).delete()
 
     with pytest.raises(AuthenticationFailed, match="changed meanwhile"):
-        record_sign_in(user)
+        record_sign_in(authenticated)
 
 
 def test_a_password_changed_meanwhile_keeps_the_old_one_out(alice):
-    user = authenticate("alice", password=PASSWORD).user
+    authenticated = authenticate("alice", password=PASSWORD)
     changed = User.objects.get(pk=alice.pk)
     changed.set_password("another horse battery")
     changed.save()
 
     with pytest.raises(AuthenticationFailed, match="changed meanwhile"):
-        record_sign_in(user)
+        record_sign_in(authenticated)
 
 
 # --- In the browser ----------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The real server in a process of its own, on a port and a database of its own."""
 
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -21,6 +22,14 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 ISSUER = "https://auth.codelab.local"
 START_SECONDS = 120
 STOP_SECONDS = 40  # more than gunicorn's graceful_timeout
+
+# What no line of a server's output may hold. A development server prints its demo passwords, in the banner and nowhere else.
+BANNER = re.compile(r"^authserver is ready on .*?^Health [^\n]*$", re.MULTILINE | re.DOTALL)
+SECRETS = {
+    "a token": re.compile(r"eyJ[\w-]+\.eyJ[\w-]+\."),
+    "a refresh token": re.compile(r"(?<![\w-])A[Q-Za-f][\w-]{50}(?![\w-])"),
+    "a demo password": re.compile(r"password123|test123"),
+}
 
 
 @dataclass(frozen=True)
@@ -59,8 +68,7 @@ def authserver(folder: Path, *, postgres_url: str | None = None, **variables: st
             AUTH_SERVICE__SECRET_KEY=secrets.token_urlsafe(48),
             AUTH_SERVICE__JWT_ISSUER=ISSUER,
             AUTH_SERVICE__DB_URL=database_url,
-            WEB_CONCURRENCY="2",
-            **variables,
+            **{"WEB_CONCURRENCY": "2"} | variables,
         )
         run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, environment=environment)
         bootstrap_output = run([sys.executable, "manage.py", "bootstrap", "--demo"], cwd=ROOT, environment=environment)
@@ -74,6 +82,24 @@ def authserver(folder: Path, *, postgres_url: str | None = None, **variables: st
             )
         )
         yield Server(port, folder, log, bootstrap_output)
+    found = kinds_of_secrets_in(log.read_text(encoding="utf-8"), known=known_secrets(folder, bootstrap_output, environment))
+    assert not found, f"the server has logged {', '.join(found)}"
+
+
+def known_secrets(folder: Path, bootstrap_output: str, environment: dict[str, str]) -> dict[str, str]:
+    """Those of one server, by their kind."""
+    (client_secret,) = re.findall(r"shown once: (\S+)", bootstrap_output)
+    return {
+        "the password of the admin": (folder / "admin-password").read_text(encoding="utf-8").strip(),
+        "the secret of a client": client_secret,
+        "the secret key": environment["AUTH_SERVICE__SECRET_KEY"],
+    }
+
+
+def kinds_of_secrets_in(output: str, *, known: dict[str, str]) -> list[str]:
+    lines = BANNER.sub("", output)
+    patterns = SECRETS | {kind: re.compile(re.escape(value)) for kind, value in known.items()}
+    return [kind for kind, pattern in patterns.items() if pattern.search(lines)]
 
 
 @contextmanager

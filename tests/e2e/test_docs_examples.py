@@ -13,7 +13,6 @@ import httpx
 import jwt
 import pytest
 
-from tests.e2e import servers
 from tests.e2e.calls import sign_in
 from tests.e2e.servers import ISSUER, ROOT, Server
 
@@ -25,12 +24,8 @@ STRICT = 'set -euo pipefail\ncurl() { command curl --silent --show-error --fail-
 @pytest.fixture(scope="module")
 def demo(start_server: Callable[..., Server]) -> tuple[Server, str]:
     """A server, and what its bootstrap printed: the secret of the confidential client is seen nowhere else."""
-    printed: list[str] = []
-    run = servers.run
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(servers, "run", lambda *arguments, **keywords: printed.append(run(*arguments, **keywords)))
-        server = start_server()
-    return server, "".join(printed)
+    server = start_server()
+    return server, server.bootstrap_output
 
 
 def test_every_example_of_the_endpoints_page_is_answered(demo: tuple[Server, str]) -> None:

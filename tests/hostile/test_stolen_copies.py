@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -28,28 +29,32 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings as django_settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher, check_password
 from django.contrib.sessions.models import Session as BrowserSession
-from django.core import signing
+from django.core import mail, signing
 from django.core.management import call_command
 from django.db import OperationalError, ProgrammingError, connection
 from django.test import Client as Browser
 
-from accounts import clock, refusals
+from accounts import audit, clock, email_change, outbox, refusals
+from accounts.actors import Actor
 from accounts.models import AuditEvent, Refusal, Role, User
 from authserver.logs import ConsoleFormatter, JSONFormatter
 from oauth import access_tokens, clients, refresh_tokens, sessions
 from oauth.access_tokens import SessionClaims, Signer
 from oauth.models import Client, Session, SigningKey
 from oauth.refresh_tokens import RefreshToken
+from tests import secrecy
 from tests.conftest import Answer
 
 WINDOW = 16  # so many characters of a secret in a row are as bad as the whole
 
 
 @pytest.fixture(autouse=True)
-def _record_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Thousands of refusals here use up this process's allowance; the other tests keep theirs."""
+def _record_of_its_own(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    """Thousands of refusals here use up this process's allowance; the other tests keep theirs. No ceiling or lock answers for a door."""
+    settings.ENABLE_RATE_LIMITING, settings.BRUTE_FORCE_THRESHOLD = False, 1_000_000
+    settings.RATE_LIMIT_PER_USERNAME = settings.RATE_LIMIT_PER_USERNAME._replace(limit=1_000_000)
     monkeypatch.setattr(refusals, "allowance", refusals.Allowance())
-    monkeypatch.setattr(refusals, "pruning", refusals.Pruning())
+    monkeypatch.setattr(refusals, "pruning", refusals.Pruning(every_seconds=refusals.PRUNE_EVERY_SECONDS))
 
 
 # --- A life ------------------------------------------------------------------------------------------
@@ -68,9 +73,19 @@ class Life:
     refresh_token: str = ""
     access_token: str = ""
     cookie: str = ""
+    code: str = ""
 
     def keep(self, *values: str | None) -> None:
         self.random |= {value for value in values if value}
+
+
+@pytest.fixture(autouse=True)
+def _apart(tmp_path: Path) -> Iterator[None]:
+    """What is presented here is whatever stands in the tables, names and ids too. The run must not take those for secrets."""
+    gathered = secrecy.Gathering(tmp_path / "lines")
+    with secrecy.watching(gathered, secrecy.Ledger()):
+        yield
+    gathered.close()
 
 
 @pytest.fixture
@@ -158,6 +173,7 @@ def life(life_so_far, logs, people, programs, demo, send, post, settings) -> Lif
     call_the_api(life)
     fail_inside(life, send)
     work_in_the_admin(life)
+    ask_for_mails(life)
     last = send(password_form("alice", life.passwords["alice"]))
     life.refresh_token, life.access_token = last.body["refresh_token"], last.body["access_token"]
     assert not [table for table in FILLED if not any(True for _ in rows_of(table))]
@@ -166,6 +182,7 @@ def life(life_so_far, logs, people, programs, demo, send, post, settings) -> Lif
 
 FILLED = (
     "accounts_user", "accounts_user_roles", "accounts_role", "accounts_auditevent", "accounts_refusal",
+    "accounts_onetimetoken", "accounts_outbox",
     "oauth_client", "oauth_session", "oauth_signingkey", "django_session", "django_admin_log",
 )  # fmt: skip
 
@@ -279,6 +296,19 @@ def call_the_api(life):
         browser.get(path, HTTP_AUTHORIZATION=f"Bearer {token}")
         browser.post(path, HTTP_AUTHORIZATION=f"Bearer {token[:-9]}")
         browser.get(path, HTTP_AUTHORIZATION=basic("alice", life.passwords["alice"]))
+
+
+def ask_for_mails(life):
+    """Other addresses for bob, whose mail is sent, and for erin, whose mail waits."""
+    for name in ("bob", "erin"):
+        actor = Actor(actor_id=None, address="192.0.2.7", user_agent="Editor/1")
+        user = User.objects.get(username=name)
+        email_change.request(user, email=f"{name}.new@example.com", language="en", actor=actor, client_id="editor")
+        if name == "bob":
+            assert outbox.deliver() == 1
+    [link] = [line for line in mail.outbox[-1].body.splitlines() if "#" in line]
+    life.code = link.partition("#")[2]
+    life.keep(life.code)
 
 
 def fail_inside(life, send):
@@ -470,7 +500,7 @@ def test_the_search_finds_whatever_is_planted_in_whichever_spelling(life):
     chosen = min(life.chosen)
     first, second = Session.objects.order_by("pk")[:2]
 
-    AuditEvent.objects.update(target=plain, user_agent=unb64(hexadecimal)[1:17].hex(), detail={"tokens": [{"was": listed}]})
+    audit.record("user:sign_in:failed", target=plain, user_agent=unb64(hexadecimal)[1:17].hex(), detail={"tokens": [{"was": listed}]})
     User.objects.update(name=f"my password is {chosen}, my token …{part[20:36]}…")
     Session.objects.filter(pk=first.pk).update(retry_digest=unb64(raw))
     Session.objects.filter(pk=second.pk).update(retry_digest=unb64(part_of_raw)[3:14])
@@ -505,6 +535,11 @@ class Doors:
         assert response.status_code in {200, 401}, (response.status_code, response.content)
         return response.status_code == 200
 
+    def code(self, value: str) -> bool:
+        response = self.browser.post("/api/v1/confirm-email", {"token": value}, content_type="application/json")
+        assert response.status_code in {204, 400}, (response.status_code, response.content)
+        return response.status_code == 204
+
     def cookie(self, value: str) -> bool:
         response = self.browser.get("/admin/", HTTP_COOKIE=f"{django_settings.SESSION_COOKIE_NAME}={value}")
         assert response.status_code == 200 or response["Location"].startswith("/admin/login/")
@@ -536,6 +571,7 @@ def test_nothing_in_a_copy_of_the_database_and_of_the_logs_opens_any_door(life, 
     opened = [f"refresh token: {value}" for value in values if doors.refresh(value)]
     opened += [f"secret of {client_id}: {value}" for client_id in life.client_secrets for value in values if doors.client(client_id, value)]
     opened += [f"access token: {value}" for value in values if fits_a_header(value) and doors.bearer(value)]
+    opened += [f"code from a mail: {value}" for value in values if doors.code(value)]
     opened += [f"cookie: {value}" for value in values if fits_a_header(value) and doors.cookie(value)]
     opened += [f"password of {name}: {v}" for name, stored in stored_passwords.items() for v in values if check_password(v, stored)]
 
@@ -560,6 +596,7 @@ def assert_every_door_opens_to_whom_it_should(life: Life, doors: Doors) -> None:
     """Or the sweep before it has shown nothing."""
     assert doors.bearer(life.access_token)
     assert doors.cookie(life.cookie)
+    assert doors.code(life.code)
     assert all(doors.client(client_id, value) for client_id, values in life.client_secrets.items() for value in values)
     assert {name for name, password in life.passwords.items() if doors.password(name, password)} == life.passwords.keys() - {"carol"}
     assert doors.refresh(life.refresh_token)

@@ -161,3 +161,15 @@ def test_the_answer_is_json_whatever_is_accepted(get):
     assert response.status_code == 200
     assert response["Content-Type"] == "application/json"
     assert response["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("scopes", [{}, {"POST": "api:read"}], ids=["none", "for another method"])
+def test_a_view_that_names_no_scope_opens_to_nobody(get, monkeypatch, scopes):
+    from accounts.api import Profile
+
+    monkeypatch.setattr(Profile, "required_scopes", scopes)
+
+    response = get("/api/v1/me")
+
+    assert (response.status_code, response.json()["error"]) == (403, "insufficient_scope")
+    assert "scope=" not in response["WWW-Authenticate"]

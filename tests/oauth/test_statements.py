@@ -51,6 +51,58 @@ def test_a_token_of_the_clients_own_is_one(warm, post, count_statements):
     assert len(statements) == 1
 
 
+@pytest.fixture
+def tokens(warm, signed_in, post):
+    """An access token of each kind."""
+    own = post({"grant_type": "client_credentials"}, **warm)
+    return {"user's": signed_in.body["access_token"], "client's own": own.body["access_token"]}
+
+
+@pytest.fixture
+def warm_service(make_client, post, warm):
+    """A client that may introspect, in the cache."""
+    made = make_client("service", is_public=False, may_introspect=True)
+    form = {"client_id": "service", "client_secret": made.secret_value}
+    assert post({"token": "x"} | form, path="/oauth/introspect").status == 200
+    return form
+
+
+@pytest.mark.parametrize("kind", ["user's", "client's own"])
+def test_introspection_of_an_access_token_is_one(warm_service, tokens, post, count_statements, kind):
+    with count_statements() as statements:
+        answer = post({"token": tokens[kind]} | warm_service, path="/oauth/introspect")
+
+    assert answer.body["active"] is True
+    assert len(statements) == 1
+
+
+def test_introspection_of_a_refresh_token_is_one(warm_service, sign_in, post, count_statements):
+    token = sign_in(**warm_service).body["refresh_token"]
+
+    with count_statements() as statements:
+        answer = post({"token": token} | warm_service, path="/oauth/introspect")
+
+    assert answer.body["active"] is True
+    assert len(statements) == 1
+
+
+def test_introspection_of_what_is_no_token_of_ours_is_none(warm_service, post, count_statements):
+    with count_statements() as statements:
+        for token in ("x", "a.b.c", "A" * 52):
+            assert post({"token": token} | warm_service, path="/oauth/introspect").body == {"active": False}
+
+    assert len(statements) == 0
+
+
+@pytest.mark.parametrize("kind", ["user's", "client's own"])
+def test_a_proxys_question_is_one(tokens, client, count_statements, kind):
+    with count_statements() as statements:
+        response = client.get("/oauth/verify", HTTP_AUTHORIZATION=f"Bearer {tokens[kind]}")
+
+    assert response.status_code == 204
+    assert len(statements) == 1
+
+
 @pytest.mark.parametrize("path", ["/.well-known/jwks.json", "/.well-known/oauth-authorization-server", "/live"])
 def test_a_public_document_is_none(warm, client, count_statements, path):
     with count_statements() as statements:

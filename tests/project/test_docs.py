@@ -13,8 +13,9 @@ import pytest
 from django.core.management import get_commands
 from django.test import Client as Browser
 from django.urls import URLPattern, URLResolver, get_resolver
+from prometheus_client.metrics import MetricWrapperBase
 
-from accounts import audit
+from accounts import audit, metrics
 from authserver import settings as server_settings
 from oauth.errors import OAuthError
 
@@ -77,8 +78,10 @@ def test_every_url_has_a_heading_and_no_other_path_has() -> None:
 
 
 @pytest.mark.django_db
-def test_every_documented_method_is_answered_at_its_path() -> None:
-    browser = Browser(raise_request_exception=False)
+def test_every_documented_method_is_answered_at_its_path(settings: Any) -> None:
+    settings.REGISTRATION = "open"
+    settings.METRICS_TOKEN = "without it there is nothing at /metrics"
+    browser = Browser(raise_request_exception=False, HTTP_AUTHORIZATION=f"Bearer {settings.METRICS_TOKEN}")
 
     statuses = {(method, path): browser.generic(method, path).status_code for method, path in documented_endpoints()}
 
@@ -103,6 +106,12 @@ def test_every_system_check_has_a_heading_and_no_other_id_has() -> None:
 
     assert "accounts.I001" in ids
     assert documented == ids
+
+
+def test_every_metric_has_a_heading_and_no_other_name_has() -> None:
+    documented = {title for title in headings("docs/operations.md", level=3) if title.startswith("auth_")}
+
+    assert documented == {metric._original_name for metric in vars(metrics).values() if isinstance(metric, MetricWrapperBase)}
 
 
 def test_every_command_of_ours_has_a_heading_and_every_heading_is_a_command() -> None:

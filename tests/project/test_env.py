@@ -131,12 +131,21 @@ def test_what_is_no_network_is_refused(value):
     assert "must be addresses in CIDR form, such as 10.0.0.0/8" in line_of(lambda: environment(value).networks(NAME))
 
 
-@pytest.mark.parametrize("value", ["1200/m", "20/5m", "50/d", "1/s", "3/2h", "10/10s"])
-def test_a_rate_is_a_count_per_period(value):
-    assert environment(value).rate(NAME, default="1/s") == value
+@pytest.mark.parametrize(
+    ("value", "count", "seconds"),
+    [("1200/m", 1200, 60), ("20/5m", 20, 300), ("50/d", 50, 86400), ("1/s", 1, 1), ("3/2h", 3, 7200), ("10/10s", 10, 10)],
+)
+def test_a_rate_is_a_count_per_period(value, count, seconds):
+    assert environment(value).rate(NAME, default="7/s") == (count, timedelta(seconds=seconds))
 
 
-@pytest.mark.parametrize("value", ["1200", "0/m", "-1/m", "1200/", "/m", "20/m5", "1200/minute", "20 / 5m", "1/w", "0/5m", "20/0m"])
+def test_a_rate_that_is_not_set_is_the_default():
+    assert environment("").rate(NAME, default="7/2s") == (7, timedelta(seconds=2))
+
+
+@pytest.mark.parametrize(
+    "value", ["1200", "0/m", "-1/m", "1200/", "/m", "20/m5", "1200/minute", "20 / 5m", "1/w", "0/5m", "20/0m", "1/31d"]
+)
 def test_what_is_no_rate_is_refused(value):
     assert "must be a rate such as 1200/m or 20/5m" in line_of(lambda: environment(value).rate(NAME, default="1/s"))
 

@@ -11,8 +11,10 @@ ADVICE = {
     "invalid_client": "Compare the client's id, type and secret; manage.py rotate_client_secret makes a new secret.",
     "invalid_grant": "The user has to sign in again. A reused token means that a copy is about, or an app that refreshes in parallel.",
     "invalid_scope": "Compare what the client asks for with its allowed and default scopes.",
-    "unauthorized_client": "Add the grant type to the client, when it is meant to have it.",
+    "unauthorized_client": "Add the grant type to the client, or let it introspect, when it is meant to.",
+    "invalid_token": "The token expired or its session ended: the client has to refresh, or the user to sign in again.",
     "unsupported_grant_type": "The grant type is misspelt, or switched off on this server.",
+    "rate_limit_exceeded": "The address sent or failed too much. If it is your own proxy's, name it in AUTH_SERVICE__TRUSTED_PROXIES.",
     "mfa_required": "Staff sign in through the browser; give the person another account for applications.",
 }
 

@@ -50,8 +50,9 @@ class Command(BaseCommand):
             name=default.name,
             is_public=default.is_public,
             grant_types=default.grant_types,
-            allowed_scopes=default.scopes,
+            allowed_scopes=default.allowed_scopes,
             default_scopes=default.scopes,
+            may_introspect=default.may_introspect,
         )
         secret = f"  secret, shown once: {made.secret_value}" if made.secret_value else ""
         self.stdout.write(f"client       {default.client_id}{secret}")

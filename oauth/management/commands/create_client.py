@@ -24,6 +24,9 @@ class Command(BaseCommand):
             "--refresh-overlap", type=int, metavar="SECONDS", help="for apps that fire refreshes in parallel; the server's when not given"
         )
         parser.add_argument("--may-introspect", action="store_true", help="may ask whether tokens are active")
+        parser.add_argument(
+            "--serves", default="", metavar="AUDIENCES", help="whose tokens it may ask about, parted by spaces; the server's when not given"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         default_scope = options["scope"] if options["default_scope"] is None else options["default_scope"]
@@ -37,6 +40,7 @@ class Command(BaseCommand):
                 default_scopes=default_scope,
                 refresh_overlap_seconds=options["refresh_overlap"],
                 may_introspect=options["may_introspect"],
+                served_audiences=options["serves"],
             )
         except ValidationError as error:
             raise CommandError("; ".join(f"{field}: {' '.join(texts)}" for field, texts in error.message_dict.items())) from error
