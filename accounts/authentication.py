@@ -59,6 +59,7 @@ class Authenticated:
     user: User
     role_names: tuple[str, ...]
     reservation: Reservation
+    door: Door
 
 
 def authenticate(identifier: str, *, password: str, door: Door) -> Authenticated:
@@ -91,12 +92,18 @@ def authenticate(identifier: str, *, password: str, door: Door) -> Authenticated
         spraying.record_failure(reservation.digest, address=door.address)
         raise _counted(AuthenticationFailed(reason or "unknown user", user=user, to_record=to_record), door=door)
     spraying.record_success(reservation.digest)
-    return Authenticated(user, roles.parse_names(getattr(user, "role_names_json", None)), reservation)
+    return Authenticated(user, roles.parse_names(getattr(user, "role_names_json", None)), reservation, door)
 
 
 def accept(authenticated: Authenticated) -> None:
-    """The password was right: forget the failures before it, in the caller's transaction. Raises lockout.Locked."""
-    lockout.forgive(authenticated.reservation)
+    """The password was right: forget the failures before it, once the audit knows of them, in the caller's transaction.
+
+    Raises lockout.Locked.
+    """
+    door, count = authenticated.door, lockout.forgive(authenticated.reservation)
+    if count:
+        detail = {"reason": "wrong password", "count": count}
+        _record(door, "failed", target=authenticated.user.pk, client_id=door.client_id, detail=detail)
 
 
 def abandon(authenticated: Authenticated) -> None:

@@ -101,15 +101,17 @@ def release(reservation: Reservation) -> None:
         login_lanes.release(reservation.digest, lane=lane, attempt_id=reservation.id)
 
 
-def forgive(reservation: Reservation) -> None:
+def forgive(reservation: Reservation) -> int:
     """The password was right: the lane starts anew and its source is known from now on, in the caller's transaction.
 
-    Raises Locked when the lane was locked meanwhile, and still is.
+    Returns how many failures the audit has not been told of. Raises Locked when the lane was locked meanwhile, and still is.
     """
-    if not login_lanes.forgive(reservation.digest, lane=reservation.source):
+    to_record = login_lanes.forgive(reservation.digest, lane=reservation.source)
+    if to_record is None:
         _ensure_unlocked(reservation.digest, source=reservation.source)
     if EVERYWHERE in reservation.lanes:
         login_lanes.release(reservation.digest, lane=EVERYWHERE, attempt_id=reservation.id)
+    return to_record or 0
 
 
 def unlock(user_id: UUID, *, actor: Actor, reason: str) -> int:

@@ -86,15 +86,20 @@ def release(digest: bytes, *, lane: str, attempt_id: str) -> None:
     _execute(sql, {"digest": digest, "source": lane, "attempt": attempt_id})
 
 
-def forgive(digest: bytes, *, lane: str) -> bool:
-    """Forget the lane's failures and running attempts and know its source. False when it is locked."""
+def forgive(digest: bytes, *, lane: str) -> int | None:
+    """Forget the lane's failures and running attempts and know its source; how many failures the audit was not told of.
+
+    None when it is locked.
+    """
     now = clock.instant_sql("now")
     sql = f"""
         UPDATE {_TABLE}
-        SET failures = 0, window_started_at = NULL, locked_until = NULL, in_flight = '{{}}', unrecorded = 0, recorded_at = NULL,
-            last_success_at = {now}, used_at = {now}
-        WHERE digest = %(digest)s AND source = %(source)s AND (locked_until IS NULL OR locked_until <= {now})"""  # noqa: S608 - constants
-    return _execute(sql, {"digest": digest, "source": lane, "now": clock.instant_parameter()}) == 1
+        SET failures = 0, window_started_at = NULL, locked_until = NULL, in_flight = '{{}}',
+            to_record = unrecorded, unrecorded = 0, recorded_at = NULL, last_success_at = {now}, used_at = {now}
+        WHERE digest = %(digest)s AND source = %(source)s AND (locked_until IS NULL OR locked_until <= {now})
+        RETURNING to_record"""  # noqa: S608 - constants
+    rows = _fetch(sql, {"digest": digest, "source": lane, "now": clock.instant_parameter()})
+    return int(rows[0][0]) if rows else None
 
 
 def clear(digest: bytes) -> int:

@@ -10,7 +10,7 @@ from django.db.models import F
 
 from accounts.authentication import AuthenticationFailed, Backend, record_sign_in
 from accounts.lockout import Locked
-from accounts.models import LoginCounter, Role, User
+from accounts.models import AuditEvent, LoginCounter, Role, User
 from tests.accounts.attempts import authenticate
 from tests.accounts.spellings import wide
 from tests.conftest import PASSWORD
@@ -163,6 +163,18 @@ def test_an_attempt_that_breaks_is_given_back(alice, monkeypatch):
             authenticate("alice", password=PASSWORD)
 
     assert {(row.failures, len(row.in_flight)) for row in LoginCounter.objects.all()} == {(0, 0)}
+
+
+@pytest.mark.checklist(54)
+def test_failures_that_a_success_ends_are_told_with_it(alice):
+    for _ in range(4):
+        refusal_of("alice", "a wrong password")
+
+    record_sign_in(authenticate("alice", password=PASSWORD))
+
+    # The first of the four was the caller's to record, at once.
+    event = AuditEvent.objects.get(event="user:sign_in:failed")
+    assert (event.target, event.detail) == (str(alice.pk), {"door": "token", "reason": "wrong password", "count": 3})
 
 
 # --- The stamp ---------------------------------------------------------------------------------
