@@ -36,7 +36,9 @@ def request(user: User, *, email: str, language: str, actor: Actor, client_id: s
         outbox.withdraw(held)
         # SECURITY: the same answer and the same work, or this tells who has an account.
         owner = User.objects.exclude(pk=user.pk).filter(email_canonical=identifiers.canonical_email(email)).first()
-        outbox.put("email_taken" if owner else "email_change", user=owner or held, email=email, language=language)
+        # SECURITY: the owner is told at the address on record: another mailbox may have the same canonical form.
+        recipient = owner.email if owner else email
+        outbox.put("email_taken" if owner else "email_change", user=owner or held, email=recipient, language=language)
         audit.record("user:email:change_requested", target=user.pk, client_id=client_id, **actor)
 
 

@@ -2,12 +2,14 @@
 
 import unicodedata
 from collections.abc import Sequence
+from typing import ClassVar
 
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import F
+from django.utils.translation import get_language
 
 from accounts import audit, epochs, outbox
 from accounts.actors import Actor
@@ -74,12 +76,33 @@ def store(user: User) -> None:
     user.refresh_from_db(fields=("password", "session_epoch"))
 
 
+class PrintableValidator:
+    """A validator of AUTH_PASSWORD_VALIDATORS: what the token endpoint refuses could never sign in (oauth.http)."""
+
+    TEXTS: ClassVar[dict[str, str]] = {
+        "en": "Your password may hold no control characters.",
+        "ru": "Пароль не должен содержать управляющих символов.",
+    }
+
+    def validate(self, password: str, user: User | None = None) -> None:
+        if any(unicodedata.category(character) in {"Cc", "Cs"} for character in password):
+            raise ValidationError(self.get_help_text(), code="password_unprintable")
+
+    def get_help_text(self) -> str:
+        return self.TEXTS.get(get_language() or "", self.TEXTS["en"])
+
+
 class MaximumLengthValidator:
     """A validator of AUTH_PASSWORD_VALIDATORS."""
+
+    TEXTS: ClassVar[dict[str, str]] = {
+        "en": f"Your password may have at most {MAX_CHARACTERS} characters.",
+        "ru": f"Пароль не должен быть длиннее {MAX_CHARACTERS} символов.",
+    }
 
     def validate(self, password: str, user: User | None = None) -> None:
         if len(password) > MAX_CHARACTERS or is_too_long(password):
             raise ValidationError(self.get_help_text(), code="password_too_long")
 
     def get_help_text(self) -> str:
-        return f"Your password may have at most {MAX_CHARACTERS} characters."
+        return self.TEXTS.get(get_language() or "", self.TEXTS["en"])

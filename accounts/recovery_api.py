@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import email_change, outbox, password_reset, registration, throttling
-from accounts.api import actor, plain
+from accounts.api import Name, actor, plain
 from accounts.bodies import Body, Secret, Text
 from accounts.identifiers import InvalidIdentifier
 from accounts.languages import language_of
@@ -57,7 +57,7 @@ class Registration(Body):
     username = Text(max_length=254, help_text="Without @ and spaces; case does not matter.")
     email = Address(max_length=254, help_text="A code is sent there.")
     password = Secret(help_text="8 to 128 characters, not a common one, and not like the user's names.")
-    name = Text(max_length=200, required=False, allow_blank=True, default="", help_text="How the user is called.")
+    name = Name(max_length=200, required=False, allow_blank=True, default="", help_text="How the user is called.")
 
 
 class OpenToAll(generics.GenericAPIView[User]):
@@ -70,6 +70,9 @@ class OpenToAll(generics.GenericAPIView[User]):
         super().initial(request, *args, **kwargs)
         if not self.is_offered():
             raise exceptions.NotFound
+
+    def take(self, request: Request) -> None:
+        """One of the address's. Only of a body that is well formed: a look or a slip uses nothing up."""
         throttling.take(throttling.MAILS, address=actor(request)["address"])
 
     def is_offered(self) -> bool:
@@ -84,6 +87,7 @@ class RequestReset(OpenToAll):
     @extend_schema(operation_id="request_password_reset", summary="Have a code sent to who forgot the password", responses={202: _ACCEPTED})
     def post(self, request: Request) -> Response:
         members = ResetRequest.read(request)
+        self.take(request)
         password_reset.request(members["email"], language=language_of(plain(request)), actor=actor(request))
         return Response({"status": "mail_sent_if_possible"}, status=status.HTTP_202_ACCEPTED)
 
@@ -101,6 +105,7 @@ class ConfirmReset(OpenToAll):
     )
     def post(self, request: Request) -> Response:
         members = ResetConfirmation.read(request)
+        self.take(request)
         language = language_of(plain(request))
         password_reset.confirm(members["token"], password=members["new_password"], language=language, actor=actor(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -119,6 +124,7 @@ class Register(OpenToAll):
     )
     def post(self, request: Request) -> Response:
         members = Registration.read(request)
+        self.take(request)
         try:
             registration.register(**members, language=language_of(plain(request)), actor=actor(request))
         except registration.NameTaken:

@@ -36,11 +36,13 @@ def register(username: str, *, email: str, password: str, name: str, language: s
     passwords.ensure_allowed(password, user=User(username=user.username, email=email, name=name))
     user.password = passwords.encode(password)
     owner = User.objects.filter(email_canonical=identifiers.canonical_email(email)).first()
+    # SECURITY: the owner is told at the address on record: another mailbox may have the same canonical form.
+    recipient = owner.email if owner else email
     try:
         with transaction.atomic():
             user.save(force_insert=True)
             # SECURITY: the same rows whoever has the address, or this tells who has an account.
-            outbox.put("email_taken" if owner else "registration", user=owner or user, email=email, language=language)
+            outbox.put("email_taken" if owner else "registration", user=owner or user, email=recipient, language=language)
             audit.record("user:account:registered", target=user.pk, **actor)
     except IntegrityError:
         raise NameTaken from None
@@ -66,5 +68,8 @@ def prune() -> int:
     late = User.objects.filter(awaits_confirmation=True, created_at__lt=Instant(plus=-KEPT_FOR)).order_by("created_at")
     removed = 0
     for user in late[:PRUNE_BATCH]:
-        removed += User.objects.filter(pk=user.pk, awaits_confirmation=True).delete()[1].get("accounts.User", 0)
+        with transaction.atomic():
+            # Held first: Django reads what it deletes, and who confirms in between would be gone.
+            held = User.objects.select_for_update().filter(pk=user.pk, awaits_confirmation=True).first()
+            removed += 0 if held is None else held.delete()[1].get("accounts.User", 0)
     return removed

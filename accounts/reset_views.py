@@ -7,6 +7,7 @@ from typing import Any
 from django.db import InterfaceError, InternalError, OperationalError, connection
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.shortcuts import render
+from django.utils import translation
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 from django.views.decorators.vary import vary_on_headers
@@ -84,6 +85,7 @@ def confirm_reset(request: HttpRequest) -> HttpResponse:
 def _request(request: HttpRequest) -> str:
     email = request.POST.get("email", "")
     email_change.ensure_deliverable(email)
+    throttling.take(throttling.MAILS, address=request.META["authserver.address"])
     password_reset.request(email, language=language_of(request), actor=actor_of(request))
     return "sent"
 
@@ -92,8 +94,10 @@ def _confirm(request: HttpRequest) -> str:
     password = request.POST.get("password", "")
     if password != request.POST.get("again", ""):
         raise Wrong("differ")
+    throttling.take(throttling.MAILS, address=request.META["authserver.address"])
     language, actor = language_of(request), actor_of(request)
-    password_reset.confirm(request.POST.get("code", ""), password=password, language=language, actor=actor)
+    with translation.override(language):  # the reasons of the password policy are Django's, in the language of the page
+        password_reset.confirm(request.POST.get("code", ""), password=password, language=language, actor=actor)
     return "done"
 
 
@@ -103,7 +107,6 @@ def _answer(request: HttpRequest, form: str, act: Callable[[HttpRequest], str]) 
     if request.method != "POST":
         return _page(request, form)
     try:
-        throttling.take(throttling.MAILS, address=request.META["authserver.address"])
         return _page(request, act(request))
     except (Wrong, InvalidIdentifier, InvalidCode, passwords.Refused, throttling.Throttled, Full, UnreadablePostError) as refusal:
         return _refuse(request, form, refusal)
@@ -136,8 +139,9 @@ def _page(
     texts = TEXTS[language]
     messages = reasons or ([texts[message]] if message else [])
     context: dict[str, Any] = {"state": state, "texts": texts, "text": texts[state], "messages": messages, "language": language}
-    if message == "invalid_code":
-        context["offers_another"] = True
+    context["offers_another"] = message == "invalid_code"
+    # Else it is still good, and no longer in the address bar.
+    context["code"] = "" if message == "invalid_code" else request.POST.get("code", "")
     response = render(request, "password_reset.html", context, status=status)
     response["Content-Language"] = language
     if status in {429, 503}:

@@ -100,6 +100,8 @@ ROOT_URLCONF = "authserver.urls"
 WEB_CONCURRENCY = env.integer("WEB_CONCURRENCY", default=multiprocessing.cpu_count(), least=1, most=1024)
 THREADS = 4  # of each process
 WSGI_APPLICATION = "authserver.wsgi.application"
+# No page takes a file: of one that is sent all the same nothing reaches a disk, and what is too large for memory is passed over.
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 APPEND_SLASH = False  # A redirect would lose or re-post a body.
 
 # --- Storage -----------------------------------------------------------------------------------
@@ -157,6 +159,7 @@ AUTH_PASSWORD_VALIDATORS = [
     },
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 8}},
     {"NAME": "accounts.passwords.MaximumLengthValidator"},
+    {"NAME": "accounts.passwords.PrintableValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 

@@ -124,8 +124,15 @@ MUTATIONS = (
     Mutation(
         "accounts/registration.py",
         "the same rows whoever has the address",
-        'outbox.put("email_taken" if owner else "registration", user=owner or user, email=email, language=language)',
+        'outbox.put("email_taken" if owner else "registration", user=owner or user, email=recipient, language=language)',
         'owner or outbox.put("registration", user=user, email=email, language=language)',
+        "tests/accounts/test_registration.py",
+    ),
+    Mutation(
+        "accounts/registration.py",
+        "the owner is told at the address on record",
+        "recipient = owner.email if owner else email",
+        "recipient = email",
         "tests/accounts/test_registration.py",
     ),
     Mutation(
@@ -604,6 +611,13 @@ MUTATIONS = (
         "the same answer and the same work",
         '        outbox.put("email_taken" if owner else "email_change", user=owner or held,',
         '        owner or outbox.put("email_change", user=held,',
+        "tests/accounts/test_email_change.py",
+    ),
+    Mutation(
+        "accounts/email_change.py",
+        "the owner is told at the address on record",
+        "recipient = owner.email if owner else email",
+        "recipient = email",
         "tests/accounts/test_email_change.py",
     ),
     Mutation(

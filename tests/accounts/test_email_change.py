@@ -66,7 +66,7 @@ def test_the_owner_of_a_taken_address_is_told_and_sent_no_code(ask, bob, mailout
     outbox.deliver()
 
     [mail] = mailoutbox
-    assert mail.to == ["BOB@example.com"]
+    assert mail.to == ["bob@example.com"]  # the address on record
     assert "your account bob" in mail.body
     assert "alice" not in mail.body
     assert OneTimeToken.objects.count() == 0

@@ -1,15 +1,18 @@
 """A forgotten password: one answer for every address, one use for every code."""
 
 import json
+from functools import partial
 
 import pytest
 from django.core.cache import cache
 from django.test import Client as Browser
 
-from accounts import outbox
+from accounts import outbox, password_reset
 from accounts.models import AuditEvent, OneTimeToken, Outbox, User
+from accounts.one_time_tokens import InvalidCode
 from accounts.reset_views import TEXTS
 from tests.conftest import PASSWORD
+from tests.threads import at_once
 
 NEW = "a new and different phrase"
 REQUEST, CONFIRM = "/api/v1/password-reset/request", "/api/v1/password-reset/confirm"
@@ -209,6 +212,7 @@ def test_the_pages_take_a_person_through_it(alice, mailoutbox, language):
 
     assert (differ.status_code, weak.status_code, done.status_code, used.status_code) == (400, 400, 200, 400)
     assert texts["differ"] in differ.content.decode()
+    assert f'value="{code}"' in differ.content.decode()
     assert texts["done"] in done.content.decode()
     assert texts["invalid_code"] in used.content.decode()
     assert User.objects.get(pk=alice.pk).check_password(NEW)
@@ -219,3 +223,51 @@ def test_the_pages_ask_for_the_csrf_token(alice):
 
     assert browser.post("/password-reset", {"email": "alice@example.com"}).status_code == 403
     assert not Outbox.objects.exists()
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x07", "\x1b", "\x7f", "\x85"])
+def test_a_password_that_the_token_endpoint_would_refuse_is_refused_everywhere(alice, code, send, character):
+    unprintable = f"a new and{character}different phrase"
+
+    page = Browser().post("/password-reset/confirm", {"code": code, "password": unprintable, "again": unprintable})
+    api = send(CONFIRM, {"token": code, "new_password": unprintable})
+
+    assert (page.status_code, api.status_code) == (400, 400)
+    assert "control characters" in page.content.decode()
+    assert User.objects.get(pk=alice.pk).check_password(PASSWORD)
+
+
+def test_the_page_gives_the_reasons_of_the_policy_in_its_language(code):
+    def reasons(password):
+        form = {"code": code, "password": password, "again": password}
+        return Browser(HTTP_ACCEPT_LANGUAGE="ru").post("/password-reset/confirm", form).content.decode()
+
+    assert "Введённый пароль слишком короткий" in reasons("q7")
+    assert "не должен быть длиннее 128 символов" in reasons("q7" * 100)
+    assert "управляющих символов" in reasons("q7\x07" * 10)
+    assert "This password" not in reasons("password123")
+
+
+def test_looking_and_slips_use_nothing_up(alice, send):
+    page = Browser()
+    for _ in range(25):
+        page.get(REQUEST)
+        send(REQUEST, {"email": "no address"})
+        page.post("/password-reset", {"email": "no address"})
+        page.post("/password-reset/confirm", {"code": "x", "password": "one", "again": "other"})
+
+    assert send(REQUEST, {"email": "alice@example.com"}).status_code == 202
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_uses_of_a_code_at_once_one_counts(alice, code):
+    def use(password):
+        password_reset.confirm(code, password=password, language="en", actor={"actor_id": None, "address": None, "user_agent": ""})
+        return password
+
+    passwords = [f"{NEW} {number}" for number in range(2)]
+    results = at_once(*[partial(use, password) for password in passwords], refusals=(InvalidCode,))
+
+    [winner] = [result for result in results if isinstance(result, str)]
+    assert User.objects.get(pk=alice.pk).check_password(winner)
+    assert AuditEvent.objects.filter(event="user:password:reset").count() == 1

@@ -1,9 +1,11 @@
 """An account of one's own: off by default, of no use until it is confirmed, and silent about whose an address is."""
 
 import json
+import threading
 
 import pytest
 from django.core.cache import cache
+from django.db import connection, transaction
 from django.test import Client as Browser
 
 from accounts import outbox, registration
@@ -135,3 +137,58 @@ def test_the_password_is_stored_as_a_hash_and_nowhere_else(send):
     stored = str([list(model.objects.values()) for model in (User, Outbox, AuditEvent)])
     assert CAROL["password"] not in stored
     assert PASSWORD not in stored
+
+
+def test_the_owner_of_an_address_is_told_at_the_address_on_record(alice, send, mailoutbox):
+    send(CAROL | {"email": "ALICE@example.com"})
+    outbox.deliver()
+
+    [mail] = mailoutbox
+    assert mail.to == ["alice@example.com"]
+    assert "signed in at" not in mail.body
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_the_mail_to_an_unproved_address_holds_nothing_that_was_chosen(send, mailoutbox, language):
+    actor = {"actor_id": None, "address": None, "user_agent": ""}
+    chosen = {"username": "win-now.evil.example", "name": "Visit evil.example"}
+    registration.register(**chosen, email="stranger@example.com", password=CAROL["password"], language=language, actor=actor)
+    outbox.deliver()
+
+    [mail] = mailoutbox
+    assert "evil.example" not in mail.body + str(mail.alternatives) + mail.subject
+
+
+def test_the_name_is_stored_in_nfc(send):
+    send(CAROL | {"name": "Zoe\u0308"})
+
+    assert User.objects.get(username="carol").name == "Zo\u00eb"
+
+
+def test_a_body_that_is_refused_uses_nothing_up(send):
+    slips = {send(CAROL | {"email": "no address"}).status_code for _ in range(25)}
+
+    assert slips == {400}
+    assert send(CAROL).status_code == 202
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has one writer at a time")
+def test_who_confirms_while_accounts_are_pruned_stays(send, later):
+    send(CAROL)
+    later(days=1, minutes=1)
+    confirmed, pruned = threading.Event(), []
+
+    def prune():
+        pruned.append(registration.prune())
+        connection.close()
+
+    with transaction.atomic():
+        User.objects.filter(username="carol").update(awaits_confirmation=False)
+        thread = threading.Thread(target=prune)
+        thread.start()
+        confirmed.wait(0.5)  # it reads the user, and waits for this row
+    thread.join(timeout=30)
+
+    assert pruned == [0]
+    assert User.objects.filter(username="carol").exists()
