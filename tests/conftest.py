@@ -78,7 +78,7 @@ def signing_key(db: None, monkeypatch: pytest.MonkeyPatch, key_pair: rsa.RSAPriv
 def make_user(db: None) -> Callable[..., User]:
     def make(username: str, *, roles: tuple[str, ...] = (), **fields: Any) -> User:
         password = fields.pop("password", PASSWORD)
-        secrecy.ledger.remember("a user's password", password)
+        secrecy.remember("a user's password", password)
         user = User.objects.create_user(username, fields.pop("email", f"{username}@example.com"), password, **fields)
         user.roles.set([Role.objects.get_or_create(name=name)[0] for name in roles])
         return user
@@ -112,7 +112,7 @@ def make_client(db: None) -> Callable[..., clients.Registration]:
             }
             | fields,
         )
-        secrecy.ledger.remember("a client's secret", made.secret_value, client_id=client_id)
+        secrecy.remember("a client's secret", made.secret_value, client_id=client_id)
         return made
 
     return make
@@ -165,7 +165,7 @@ def post(signing_key: Any) -> Callable[..., Answer]:
     ) -> Answer:
         body = form if isinstance(form, bytes) else urlencode(form).encode()
         for name in ("password", "client_secret", "refresh_token") if isinstance(form, dict) else ():
-            secrecy.ledger.remember(f"a {name} that was typed", form.get(name))
+            secrecy.remember(f"a {name} that was typed", form.get(name))
         response = browser.generic("POST", path, body, content_type=content_type, **headers)
         return Answer(response, json.loads(response.content))
 

@@ -169,6 +169,11 @@ def is_left_out(logger: str) -> bool:
 ledger = Ledger()
 
 
+def remember(kind: str, value: str | None, *, client_id: str = "") -> None:
+    """For whoever is listening now."""
+    _watches[-1][1].remember(kind, value, client_id=client_id)
+
+
 def remember_settings(ledger: Ledger) -> None:
     for name in SECRET_SETTINGS:
         value = getattr(settings, name)
