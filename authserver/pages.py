@@ -57,7 +57,10 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return render(InvalidRequest("The request is malformed."))
+    """What Django refuses. The log has the kind alone: its message may quote what was sent."""
+    refusal = InvalidRequest("The request is malformed.")
+    refusal.reason = type(exception).__name__
+    return render(refusal)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -205,7 +205,10 @@ LOGGING: dict[str, Any] = {
         "django": {"level": "INFO", "handlers": []},
         # Our own refusals carry their reason and error_id; Django's line about the same answer adds nothing.
         "django.request": {"level": "CRITICAL"},
-        "django.security.DisallowedHost": {"level": "CRITICAL"},
+        "django.security": {"level": "CRITICAL"},
+        # These two are no answers that we render: nothing else would tell of them.
+        "django.security.csrf": {"level": "WARNING"},
+        "django.security.SuspiciousSession": {"level": "WARNING"},
     },
 }
 

@@ -16,6 +16,8 @@ from pathlib import Path
 from urllib.parse import quote_plus
 
 import pytest
+from django.conf import settings
+from django.test import Client
 from django.urls import path
 
 from accounts.models import User
@@ -93,6 +95,33 @@ def test_a_refusal_at_the_gate_has_one_too(client, db, lines):
 
     assert response.status_code == 400
     assert [line["request_id"] for line in lines] == [response["X-Request-ID"]]
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "sent", "kind"),
+    [
+        ("GET", "/oauth/verify?" + "&".join(["a"] * 1001), "", "TooManyFieldsSent"),
+        ("GET", "/api/v1/me?" + "&".join(["a"] * 1001), "", "TooManyFieldsSent"),
+        ("POST", "/admin/login/", "a" * 3_000_000, "RequestDataTooBig"),
+    ],
+)
+def test_what_django_refuses_is_one_line_with_its_kind_and_no_traceback(db, caplog, method, url, sent, kind):
+    browser = Client(enforce_csrf_checks=True)
+    browser.cookies[settings.CSRF_COOKIE_NAME] = "a" * 32
+
+    response = browser.generic(method, url, sent, content_type="application/x-www-form-urlencoded")
+
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
+    [line] = caplog.records
+    assert (line.name, line.reason, line.error_id) == ("authserver.refusals", kind, response.json()["error_id"])
+    assert line.exc_info is None
+
+
+def test_a_forged_form_is_still_told_of(db, caplog):
+    response = Client(enforce_csrf_checks=True).post("/admin/login/", {"username": "alice"})
+
+    assert response.status_code == 403
+    assert [line.name for line in caplog.records] == ["django.security.csrf"]
 
 
 def test_a_bug_is_logged_with_the_id_of_its_answer(client, lines, settings):
