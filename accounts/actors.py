@@ -1,5 +1,8 @@
 """Who acts, and from where, as it is recorded."""
 
+import getpass
+import os
+import socket
 from typing import TypedDict
 from uuid import UUID
 
@@ -16,6 +19,9 @@ class Actor(TypedDict):
     user_agent: str
 
 
+NOBODY = Actor(actor_id=None, address=None, user_agent="")  # the server by itself
+
+
 def actor_of(request: HttpRequest) -> Actor:
     """The person who is signed in to the browser that sent this request."""
     user = request.user
@@ -24,6 +30,15 @@ def actor_of(request: HttpRequest) -> Actor:
         address=request.META.get("authserver.address"),
         user_agent=user_agent(request),
     )
+
+
+def at_the_console() -> Actor:
+    """Who typed a command of manage.py, as the operating system knows them: it has no user of this server."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        name = f"uid {os.getuid()}"
+    return Actor(actor_id=None, address=None, user_agent=f"manage.py, by {name} on {socket.gethostname()}"[:200])
 
 
 def user_agent(request: HttpRequest) -> str:

@@ -51,6 +51,11 @@ EVENTS = frozenset(
         "client:registration:enabled",
         "client:secret:rotated",
         "signing_key:schedule:created",
+        "signing_key:schedule:imported",
+        "signing_key:schedule:rotated",
+        "signing_key:schedule:revoked",
+        "signing_key:private_key:erased",
+        "signing_key:private_key:reencrypted",
     }
 )
 

@@ -21,6 +21,16 @@ def now() -> datetime:
     return datetime.now(UTC) + offset
 
 
+def database_now() -> datetime:
+    """The database's clock, for what a process whose own clock is wrong must not do: it cannot be undone."""
+    if connection.vendor != "postgresql":
+        return now()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        [at] = cursor.fetchone()
+    return at + offset  # type: ignore[no-any-return] # cursors give anything
+
+
 def instant_sql(name: str) -> str:
     """An SQL expression for the instant whose parameter is called `name`.
 

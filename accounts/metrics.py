@@ -23,6 +23,7 @@ REUSES = Counter("auth_refresh_token_reuse_total", "Sessions ended because a spe
 RETRIES = Counter("auth_refresh_retries_total", "Refreshes repeated with their Idempotency-Key, and answered again.")
 OVERLAPS = Counter("auth_refresh_overlaps_total", "Refreshes forgiven because they were sent in parallel.")
 CATCH_UPS = Counter("auth_refresh_catch_ups_total", "Sessions that were behind their refresh token: the database had lost writes.")
+JWKS_ANSWERS = Counter("auth_jwks_answers_total", "Answers of the key set that were written down.", ("status",))
 # No child of it is made at import: the process that forks the others reads no store, and would report it as down.
 STORE_UP = Gauge("auth_store_up", "Whether every server process reaches the store.", ("store",), multiprocess_mode="livemin")
 STORE_ERRORS = Counter("auth_store_errors_total", "Requests that the store failed.", ("store",))

@@ -58,6 +58,27 @@ logconfig_dict = settings.LOGGING | {
 }
 
 
+def on_starting(server: Any) -> None:
+    """What would only come out with the first request is told now: a key that does not open, a PEM that is none."""
+    from django.db import DatabaseError, connections
+
+    from accounts import encryption
+    from authserver.env import ConfigurationError
+    from oauth import key_pairs, key_rotation
+
+    try:
+        key_rotation.prepare()
+    except encryption.Undecryptable as error:
+        raise ConfigurationError(str(error)) from None
+    except key_pairs.NotUsable as error:
+        raise ConfigurationError(f"AUTH_SERVICE__PRIVATE_KEY_PATH names {settings.PRIVATE_KEY_PATH}, but {error}.") from None
+    except DatabaseError as error:
+        # It may be back before the first request is; the processes look for it from then on.
+        server.log.warning("The signing keys could not be looked at: %s", type(error).__name__)
+    finally:
+        connections.close_all()
+
+
 def when_ready(server: Any) -> None:
     # A client that stops in the middle of its request gives its thread back; accepted sockets inherit it.
     for listener in server.LISTENERS:
@@ -85,6 +106,17 @@ def post_worker_init(worker: Any) -> None:
     outbox.poll()
     even_time.pace.poll()
     shared_store.shared.watch()
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    from django.db import DatabaseError
+
+    from oauth import key_set_use
+
+    try:
+        key_set_use.tally.flush()
+    except DatabaseError as error:
+        server.log.warning("The last answers of the key set were not written down: %s", type(error).__name__)
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -120,7 +120,10 @@ def _readiness() -> Part:
     members = {
         "status": {"enum": ["ok", "unavailable"]},
         "database": {"enum": ["ok", "unavailable", "read-only"]},
-        "signing_key": {"enum": ["ok", "missing", "stale"], "description": "`stale`: not read anew for 15 seconds."},
+        "signing_key": {
+            "enum": ["ok", "missing", "unreadable", "stale"],
+            "description": "`unreadable`: does not open with the server's encryption keys. `stale`: not read anew for 15 seconds.",
+        },
     }
     return record("Whether this process can issue tokens, and what is missing if not.", members)
 

@@ -11,7 +11,7 @@ from django.shortcuts import render as render_template
 
 from authserver import metrics_page
 from oauth import keys
-from oauth.errors import InvalidRequest, MethodNotAllowed, NotFound, OAuthError, TemporarilyUnavailable
+from oauth.errors import InvalidRequest, MethodNotAllowed, NotFound, TemporarilyUnavailable
 from oauth.grant_types import offered
 from oauth.http import NO_STORE, only, render, renders_oauth_errors, respond
 
@@ -37,7 +37,7 @@ def live(request: HttpRequest) -> HttpResponse:
 @only("GET", "HEAD")
 def ready(request: HttpRequest) -> HttpResponse:
     """GET /ready and /health: this process can issue tokens; 503 otherwise, with what is missing."""
-    checks = {"database": _database(), "signing_key": _signing_key()}
+    checks = {"database": _database(), "signing_key": keys.ring.state()}
     is_ok = all(state == "ok" for state in checks.values())
     return respond({"status": "ok" if is_ok else "unavailable", **checks}, status=200 if is_ok else 503)
 
@@ -97,11 +97,3 @@ def _database() -> str:
         connection.close()
         return "read-only"
     return "ok"
-
-
-def _signing_key() -> str:
-    try:
-        keys.ring.signer()
-    except (OAuthError, DatabaseError, InterfaceError):
-        return "missing"
-    return "stale" if keys.ring.is_stale() else "ok"

@@ -88,6 +88,20 @@ CLOCK_SKEW = env.seconds("AUTH_SERVICE__CLOCK_SKEW", default=timedelta(seconds=6
 JWKS_MAX_AGE = env.seconds("AUTH_SERVICE__JWKS_MAX_AGE", default=timedelta(hours=1), least=0, most=86400)
 PASSWORD_GRANT = env.flag("AUTH_SERVICE__PASSWORD_GRANT", default=True)
 
+# --- Signing keys (oauth.key_rotation) -----------------------------------------------------------
+KEY_ALGORITHM = env.text("AUTH_SERVICE__KEY_ALGORITHM", default="RS256", choices=("RS256", "ES256", "EdDSA"))
+KEY_RSA_BITS = int(env.text("AUTH_SERVICE__KEY_RSA_BITS", default="2048", choices=("2048", "3072", "4096")))
+# Verifiers keep the key set for JWKS_MAX_AGE, the guide's for an hour, and a cache before them for as long again.
+_least_lead = 2 * (JWKS_MAX_AGE if DEVELOPMENT else max(JWKS_MAX_AGE, timedelta(hours=1)))
+KEY_PUBLISH_LEAD = env.seconds(
+    "AUTH_SERVICE__KEY_PUBLISH_LEAD", default=max(timedelta(days=1), _least_lead), least=int(_least_lead.total_seconds())
+)
+KEY_ROTATION_PERIOD = timedelta(days=env.integer("AUTH_SERVICE__KEY_ROTATION_DAYS", default=90, most=3650)) or None
+PRIVATE_KEY_PATH = env.text("AUTH_SERVICE__PRIVATE_KEY_PATH", default="")
+PRIVATE_KEY_ID = env.text("AUTH_SERVICE__PRIVATE_KEY_ID", default="")
+if PRIVATE_KEY_ID and not PRIVATE_KEY_PATH:
+    raise ConfigurationError("AUTH_SERVICE__PRIVATE_KEY_ID names the key of AUTH_SERVICE__PRIVATE_KEY_PATH, which is not set.")
+
 # --- HTTP --------------------------------------------------------------------------------------
 ALLOWED_HOSTS = list(env.words("AUTH_SERVICE__ALLOWED_HOSTS", default=("localhost", "127.0.0.1", "[::1]")))
 TRUSTED_PROXIES = env.networks("AUTH_SERVICE__TRUSTED_PROXIES")
@@ -218,11 +232,6 @@ METRICS_TOKEN = env.secret("AUTH_SERVICE__METRICS_TOKEN", default=str)
 # --- Read and checked, in effect once the part they govern has come (docs/settings.md) ----------
 _waiting = {
     "AUTH_SERVICE__CORS_ORIGINS": env.words("AUTH_SERVICE__CORS_ORIGINS", default=()),
-    "AUTH_SERVICE__PRIVATE_KEY_PATH": env.text("AUTH_SERVICE__PRIVATE_KEY_PATH", default=""),
-    "AUTH_SERVICE__PRIVATE_KEY_ID": env.text("AUTH_SERVICE__PRIVATE_KEY_ID", default=""),
-    "AUTH_SERVICE__KEY_ALGORITHM": env.text("AUTH_SERVICE__KEY_ALGORITHM", default="RS256", choices=("RS256",)),
-    "AUTH_SERVICE__KEY_PUBLISH_LEAD": env.seconds("AUTH_SERVICE__KEY_PUBLISH_LEAD", default=timedelta(days=1)),
-    "AUTH_SERVICE__KEY_ROTATION_DAYS": env.integer("AUTH_SERVICE__KEY_ROTATION_DAYS", default=90),
     "AUTH_SERVICE__ADMIN_HOSTS": env.words("AUTH_SERVICE__ADMIN_HOSTS", default=()),
 }
 for _name in _waiting:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -14,12 +15,13 @@ from oauth2_provider import admin as toolkit_admin
 from oauth2_provider.models import get_access_token_model, get_grant_model, get_id_token_model, get_refresh_token_model
 
 from accounts import admin as accounts_admin
-from accounts import users
+from accounts import clock, users
 from accounts.actors import actor_of
 from accounts.careful_admin import CarefulAdmin, Changes, ReadOnlyAdmin, ReasonForm
 from accounts.clock import Instant
 from accounts.models import User
-from oauth import clients, sessions
+from oauth import clients, key_rows, sessions
+from oauth.key_schedule import Place
 from oauth.models import GRANT_TYPE_CHOICES, Client, Session, SigningKey
 
 # The toolkit's page for clients shows and edits the secret; its token rows are never written, and their pages would promise otherwise.
@@ -198,11 +200,12 @@ class SessionAdmin(ReadOnlyAdmin):
 
 @admin.register(SigningKey)
 class SigningKeyAdmin(ReadOnlyAdmin):
-    list_display = ("kid", "algorithm", "published_at", "signs_from", "signs_until", "removed_at", "revoked_at")
+    list_display = ("kid", "algorithm", "published_at", "signs_from", "revoked_at")
     fields = (
         "kid",
         "sequence",
         "algorithm",
+        "state",
         "public_jwk",
         "created_at",
         "published_at",
@@ -212,6 +215,22 @@ class SigningKeyAdmin(ReadOnlyAdmin):
         "revoked_at",
         "revoked_reason",
     )
+    readonly_fields = ("state", "signs_until", "removed_at")
+
+    def state(self, key: SigningKey) -> str:
+        return _place_of(key).state(clock.now())
+
+    def signs_until(self, key: SigningKey) -> datetime | None:
+        return _place_of(key).signs_until
+
+    @admin.display(description="leaves the key set")
+    def removed_at(self, key: SigningKey) -> datetime | None:
+        return _place_of(key).removed_at
+
+
+def _place_of(key: SigningKey) -> Place[SigningKey]:
+    """All keys are read for each: they are a handful."""
+    return next(place for place in key_rows.current().places if place.key.pk == key.pk)
 
 
 def _are_staff_alone_for_superusers(pages: CarefulAdmin, request: HttpRequest, people: Sequence[User]) -> bool:

@@ -53,7 +53,7 @@ GrantType = Callable[[TokenRequest], TokenResponse]
 
 def password(request: TokenRequest) -> TokenResponse:
     """Sign a user in by user name or e-mail and password (RFC 6749 §4.3). Raises AccountLocked, InvalidGrant, InvalidScope, MfaRequired."""
-    signer = keys.ring.signer()
+    signer = keys.ring.signer(request.client.access_lifetime)
     identifier, secret = request.form["username"], request.form["password"]
     # Before the hash: a scope refused only to who has the right password would tell that it is right.
     scope = _grantable_scope(request, withheld=scopes.NEVER_BY_PASSWORD)
@@ -87,7 +87,7 @@ def password(request: TokenRequest) -> TokenResponse:
 
 def refresh_token(request: TokenRequest) -> TokenResponse:
     """Spend a refresh token (RFC 6749 §6). Raises InvalidGrant, InvalidScope."""
-    signer = keys.ring.signer()  # In hand before the token is spent.
+    signer = keys.ring.signer(request.client.access_lifetime)  # In hand before the token is spent.
     issued = sessions.refresh(
         request.form["refresh_token"],
         client=request.client,
@@ -100,7 +100,7 @@ def refresh_token(request: TokenRequest) -> TokenResponse:
 
 def client_credentials(request: TokenRequest) -> TokenResponse:
     """A token of the client's own (RFC 6749 §4.4): no user, no session, no refresh token. Raises InvalidClient, InvalidScope."""
-    signer = keys.ring.signer()
+    signer = keys.ring.signer(request.client.access_lifetime)
     scope = _grantable_scope(request, withheld=frozenset())
     clients.ensure_active(request.client)
     return _mint(request, signer=signer, subject=request.client.client_id, scope=scope, session=None, refresh_token=None)

@@ -30,8 +30,7 @@ def verify(value: str, *, audience: str | None, now: datetime) -> dict[str, Any]
     """The claims of an access token of this server; `audience` as for `access_tokens.verify`. Raises InvalidToken."""
     return access_tokens.verify(
         value,
-        public_keys=keys.ring.view().public_keys,
-        algorithm=keys.ALGORITHM,
+        keys=keys.ring.view().verification_keys,
         issuer=settings.JWT_ISSUER,
         audience=audience,
         leeway=settings.CLOCK_SKEW,

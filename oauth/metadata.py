@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 
-from oauth import grant_types, public_documents
+from oauth import grant_types, keys, public_documents
 
 _WITH_A_SECRET = ("client_secret_basic", "client_secret_post")
 
@@ -16,6 +16,8 @@ def document() -> dict[str, Any]:
         "issuer": settings.JWT_ISSUER,
         "token_endpoint": f"{base}/oauth/token",
         "jwks_uri": f"{base}/.well-known/jwks.json",
+        # Not registered, as RFC 8414 §2 allows: no other member tells which algorithms a verifier has to know.
+        "access_token_signing_alg_values_supported": keys.ring.view().algorithms,
         "grant_types_supported": list(grant_types.offered()),
         "response_types_supported": [],
         "token_endpoint_auth_methods_supported": [*_WITH_A_SECRET, "none"],

@@ -206,24 +206,41 @@ class Session(models.Model):
 
 
 class SigningKey(models.Model):
-    """A key pair and its place in the schedule; what it may do at an instant follows from the columns (keys.py)."""
+    """A key pair and what was decided of it; what it may do at an instant follows from all rows together (key_schedule.py)."""
 
     sequence = models.PositiveIntegerField(unique=True)
     kid = models.CharField(max_length=255, unique=True)
     thumbprint = models.CharField(max_length=43, help_text="RFC 7638; an imported key may have another kid")
     algorithm = models.CharField(max_length=8)
     public_jwk = models.JSONField()
-    private_key = models.TextField(blank=True, editable=False, help_text="encrypted; erased when retired")
+    private_key = models.TextField(blank=True, editable=False, help_text="encrypted; erased when retired or revoked")
     created_at = models.DateTimeField()
     published_at = models.DateTimeField()
-    signs_from = models.DateTimeField()
-    signs_until = models.DateTimeField(null=True)
-    removed_at = models.DateTimeField(null=True)
+    signs_from = models.DateTimeField(null=True, help_text="empty: when rotation is due")
+    longest_lifetime = models.PositiveIntegerField(db_default=86400, help_text="seconds; no token that it signs lives longer")
     revoked_at = models.DateTimeField(null=True)
     revoked_reason = models.CharField(max_length=200, blank=True)
 
     class Meta:
         ordering = ("sequence",)
+        permissions = (
+            ("rotate_signing_key", "Can let the next signing key sign"),
+            ("revoke_signing_key", "Can revoke a signing key"),
+        )
 
     def __str__(self) -> str:
         return self.kid
+
+
+class KeySetUse(models.Model):
+    """How often the key set was answered within one hour, over all processes (key_set_use.py)."""
+
+    hour = models.DateTimeField(primary_key=True)
+    answered_200 = models.PositiveBigIntegerField()
+    answered_304 = models.PositiveBigIntegerField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H}:00"

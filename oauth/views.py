@@ -9,7 +9,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts import clock
 from accounts.actors import user_agent
-from oauth import ceilings, clients, introspection, keys, live_tokens, metadata, public_documents, revocation
+from oauth import ceilings, clients, introspection, key_set_use, keys, live_tokens, metadata, public_documents, revocation
 from oauth.errors import InvalidRequest, NoAccessToken, TemporarilyUnavailable, UnauthorizedClient, UnsupportedGrantType
 from oauth.grant_types import GRANT_TYPES, TokenRequest, offered
 from oauth.http import NO_STORE, Form, note_client, note_shape, only, renders_oauth_errors, respond
@@ -91,10 +91,12 @@ def verify(request: HttpRequest) -> HttpResponse:
 def jwks(request: HttpRequest) -> HttpResponse:
     """GET /.well-known/jwks.json (RFC 7517 §5), from memory."""
     view = keys.ring.view()
-    if not view.public_keys:
+    if not view.verification_keys:
         # An empty set would be cached, and every token refused for as long.
         raise TemporarilyUnavailable("no signing key; run manage.py bootstrap")
-    return public_documents.serve(request, view.jwks, view.etag, max_age=settings.JWKS_MAX_AGE)
+    response = public_documents.serve(request, view.jwks, view.etag, max_age=settings.JWKS_MAX_AGE)
+    key_set_use.tally.note(response.status_code)
+    return response
 
 
 @renders_oauth_errors

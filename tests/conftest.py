@@ -21,7 +21,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts import clock, name_counts, shared_store
 from accounts.models import Role, User
 from authserver import caches as server_caches
-from oauth import clients, keys
+from oauth import clients, key_pairs, key_rotation, keys
 from oauth.models import Client, Session
 from tests import secrecy
 from tests.redis import RedisServer, redis_server
@@ -63,15 +63,21 @@ def _fresh_process() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def key_pair() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+def key_pairs_of_the_run() -> list[rsa.RSAPrivateKey]:
+    return [rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(6)]
+
+
+@pytest.fixture(scope="session")
+def key_pair(key_pairs_of_the_run: list[rsa.RSAPrivateKey]) -> rsa.RSAPrivateKey:
+    return key_pairs_of_the_run[0]
 
 
 @pytest.fixture
-def signing_key(db: None, monkeypatch: pytest.MonkeyPatch, key_pair: rsa.RSAPrivateKey) -> Any:
-    """The server's first key; the pair is made once for all tests."""
-    monkeypatch.setattr(keys.rsa, "generate_private_key", lambda **_: key_pair)
-    return keys.ensure_first(now=clock.now())
+def signing_key(db: None, monkeypatch: pytest.MonkeyPatch, key_pairs_of_the_run: list[rsa.RSAPrivateKey]) -> Any:
+    """The server's first key. The pairs are made once for all tests, and given out in their order in each."""
+    pairs, generate = iter(key_pairs_of_the_run), rsa.generate_private_key
+    monkeypatch.setattr(key_pairs.rsa, "generate_private_key", lambda **options: next(pairs, None) or generate(**options))
+    return key_rotation.ensure_first()
 
 
 @pytest.fixture
@@ -216,7 +222,7 @@ def claims_of(signing_key: Any) -> Callable[[Answer], dict[str, Any]]:
     """The claims of an answer's access token, its signature verified and its times not."""
 
     def decode(answer: Answer) -> dict[str, Any]:
-        public_key = keys.ring.view().public_keys[signing_key.kid]
+        public_key = keys.ring.view().verification_keys[signing_key.kid].public_key
         return jwt.decode(
             answer.body["access_token"],
             public_key,

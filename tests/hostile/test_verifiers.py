@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from django.conf import settings
 from jose import jwt as python_jose
 from jose.exceptions import JOSEError as PythonJoseError
 
-from oauth import keys
+from oauth import key_pairs, keys
 from tests.conftest import public_pem
 
 with warnings.catch_warnings():
@@ -261,7 +262,13 @@ def mallorys_key() -> rsa.RSAPrivateKey:
 
 @pytest.fixture
 def material(signed_in: Any, jwks: bytes, mallorys_key: rsa.RSAPrivateKey) -> Material:
-    return Material(signed_in.body["access_token"], signed_in.body["refresh_token"], jwks, mallorys_key, keys.ring.signer().private_key)
+    return Material(
+        signed_in.body["access_token"],
+        signed_in.body["refresh_token"],
+        jwks,
+        mallorys_key,
+        keys.ring.signer(timedelta(minutes=15)).private_key,
+    )
 
 
 # --- The tables ------------------------------------------------------------------------------------
@@ -284,7 +291,7 @@ def with_our_signature_kept(**header: Any) -> Callable[[Material], str]:
 
 
 def mallorys_jwk(m: Material) -> Claims:
-    return keys.public_jwk(m.mallorys.public_key())
+    return key_pairs.pair(m.mallorys).public_jwk
 
 
 FORGERIES: dict[str, Callable[[Material], str]] = {

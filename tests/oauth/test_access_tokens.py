@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from oauth import access_tokens
-from oauth.access_tokens import SessionClaims, Signer
+from oauth.access_tokens import SessionClaims, Signer, VerificationKey
 from oauth.errors import InvalidToken
 from tests.conftest import public_pem
 
@@ -45,8 +45,7 @@ def verify(key_pair):
     def check(value, *, now=NOW, leeway=timedelta(0), audience=AUDIENCE):
         return access_tokens.verify(
             value,
-            public_keys={"kid-1": key_pair.public_key()},
-            algorithm="RS256",
+            keys={"kid-1": VerificationKey("RS256", key_pair.public_key())},
             issuer=ISSUER,
             audience=audience,
             leeway=leeway,

@@ -230,7 +230,7 @@ def test_the_poll_of_the_keys_tells_whether_the_store_is_up(signing_key, monkeyp
     keys.ring.reload()
     assert REGISTRY.get_sample_value("auth_store_up", {"store": "database"}) == 1
     monkeypatch.setattr(keys.SigningKey.objects, "order_by", fail)
-    keys.ring._reload_or_report()
+    keys.ring._go_round()
     assert REGISTRY.get_sample_value("auth_store_up", {"store": "database"}) == 0
     monkeypatch.undo()
     keys.ring.reload()

@@ -11,9 +11,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from accounts import clock
+from accounts import clock, encryption
 from accounts.models import User
-from oauth import clients, demo, keys
+from oauth import clients, demo, key_pairs, key_rotation, key_rows
 from oauth.models import Client
 
 
@@ -33,14 +33,24 @@ class Command(BaseCommand):
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             raise CommandError("The database is not up to date. Run manage.py migrate first.")
 
-        key = keys.ensure_first(now=clock.now())
-        self.stdout.write(f"signing key  {key.kid}")
+        self._prepare_signing_keys()
         for default in demo.CLIENTS + (demo.DEMO_CLIENTS if options["demo"] else ()):
             self._ensure_client(default)
         if options["demo"]:
             for user in demo.USERS:
                 self._ensure_user(user)
             self._ensure_admin(settings.DATA_DIR / demo.ADMIN_PASSWORD_FILE)
+
+    def _prepare_signing_keys(self) -> None:
+        try:
+            key_rotation.prepare()
+        except key_pairs.NotUsable as error:
+            raise CommandError(f"AUTH_SERVICE__PRIVATE_KEY_PATH names {settings.PRIVATE_KEY_PATH}, but {error}.") from error
+        except encryption.Undecryptable as error:
+            raise CommandError(str(error)) from error
+        now = clock.now()
+        for place in key_rows.current().published(now):
+            self.stdout.write(f"signing key  {place.key.kid}  {place.state(now)}")
 
     def _ensure_client(self, default: demo.DefaultClient) -> None:
         if Client.objects.filter(client_id=default.client_id).exists():

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
 from accounts import audit_retention, browser_sessions, lockout, one_time_tokens, refusals, registration
-from oauth import session_pruning
+from oauth import key_set_use, session_pruning
 from oauth.http import STORE_DOWN
 
 MAX_KEEP_DAYS = 3650
@@ -24,6 +24,7 @@ BATCHES: dict[str, Callable[[], int]] = {
     "one-time codes": one_time_tokens.prune,
     "browser sessions": browser_sessions.prune,
     "unconfirmed users": registration.prune,
+    "key-set counts": key_set_use.prune,
 }
 
 
