@@ -1,5 +1,7 @@
 """The documents for verifiers, the probes and the OpenAPI document itself, described for OpenAPI."""
 
+from django.conf import settings
+
 from authserver.openapi_parts import UNAVAILABLE, Part, answer, record, ref, refusals, text, words
 from authserver.openapi_security import NOBODY_IN_PARTICULAR
 from oauth import metadata
@@ -63,7 +65,7 @@ def _metadata() -> Part:
         "read_metadata",
         "What this server offers (RFC 8414)",
         "Every URL in it is made from the configured issuer.",
-        answer("The metadata.", ref("Metadata"), metadata=metadata.document()),
+        answer("The metadata.", ref("Metadata"), metadata=metadata.document(algorithms=[settings.KEY_ALGORITHM])),
     )
 
 
@@ -129,15 +131,26 @@ def _readiness() -> Part:
 
 
 def _jwk_set() -> Part:
-    key = {
-        "kty": {"const": "RSA"},
-        "use": {"const": "sig"},
-        "alg": {"const": "RS256"},
-        "kid": text("Names the key in the header of a token."),
-        "n": text("The modulus.", pattern="^[A-Za-z0-9_-]+$"),
-        "e": text("The exponent.", pattern="^[A-Za-z0-9_-]+$"),
-    }
-    return record("A JWK Set.", {"keys": {"type": "array", "minItems": 1, "items": record("A public key.", key)}})
+    kinds = (
+        _jwk("RSA", "RS256", {"n": _number("The modulus."), "e": _number("The exponent.")}),
+        _jwk("EC", "ES256", {"crv": {"const": "P-256"}, "x": _number("A coordinate."), "y": _number("The other one.")}),
+        _jwk("OKP", "EdDSA", {"crv": {"const": "Ed25519"}, "x": _number("The public key.")}),
+    )
+    items = {"description": "A public key.", "oneOf": list(kinds)}
+    return record("A JWK Set. A server has keys of one kind, or of two while its algorithm changes.", {"keys": _at_least_one(items)})
+
+
+def _jwk(kty: str, alg: str, members: Part) -> Part:
+    kid = text("Names the key in the header of a token.")
+    return record(f"A key for {alg}.", {"kty": {"const": kty}, "use": {"const": "sig"}, "alg": {"const": alg}, "kid": kid} | members)
+
+
+def _number(description: str) -> Part:
+    return text(description, pattern="^[A-Za-z0-9_-]+$")
+
+
+def _at_least_one(items: Part) -> Part:
+    return {"type": "array", "minItems": 1, "items": items}
 
 
 def _metadata_schema() -> Part:
@@ -149,6 +162,7 @@ def _metadata_schema() -> Part:
         "revocation_endpoint": url,
         "introspection_endpoint": url,
         "jwks_uri": url,
+        "access_token_signing_alg_values_supported": words("The algorithms of the published keys: what verifiers have to know."),
         "grant_types_supported": words("Those that are switched on."),
         "response_types_supported": words("Of the authorization endpoint."),
         "token_endpoint_auth_methods_supported": methods,

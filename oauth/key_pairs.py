@@ -108,7 +108,7 @@ def unseal(stored: str, *, thumbprint: str) -> PrivateKey:
     """Raises encryption.Undecryptable, also when it is another key than `thumbprint` says."""
     private_key = serialization.load_der_private_key(encryption.decrypt(stored, purpose=PURPOSE), password=None)
     # SECURITY: what signs is what was published under this name, or verifiers refuse every token.
-    if not isinstance(private_key, PrivateKey) or thumbprint_of(_public_members(private_key.public_key())) != thumbprint:
+    if not isinstance(private_key, PrivateKey) or pair(private_key).thumbprint != thumbprint:
         raise encryption.Undecryptable("the private key is not that of the published one")
     return private_key
 

@@ -21,7 +21,7 @@ def current() -> Schedule[SigningKey]:
 def locked() -> list[SigningKey]:
     """All of them, for nobody else to decide on until the transaction ends."""
     list(SigningKey.objects.select_for_update().order_by("sequence").values_list("pk"))
-    # SECURITY: read by a statement of its own: the one that waited does not see the rows that were inserted meanwhile.
+    # By a statement of its own: the one that waited does not see the rows that were inserted meanwhile (PostgreSQL).
     return list(SigningKey.objects.order_by("sequence"))
 
 

@@ -103,7 +103,7 @@ def jwks(request: HttpRequest) -> HttpResponse:
 @only("GET", "HEAD")
 def authorization_server_metadata(request: HttpRequest) -> HttpResponse:
     """GET /.well-known/oauth-authorization-server (RFC 8414)."""
-    return public_documents.serve(request, *metadata.body(), max_age=settings.JWKS_MAX_AGE)
+    return public_documents.serve(request, *metadata.body(algorithms=keys.ring.view().algorithms), max_age=settings.JWKS_MAX_AGE)
 
 
 def _authenticated_client(request: HttpRequest, form: Form, *, now: datetime, allow_public: bool = True) -> Client:

@@ -4,7 +4,7 @@ import pytest
 
 
 @pytest.fixture
-def metadata(client, db):
+def metadata(client, signing_key):
     return lambda **headers: client.get("/.well-known/oauth-authorization-server", **headers)
 
 
@@ -15,6 +15,7 @@ def test_the_document_lists_what_is_on_and_nothing_else(metadata):
         "issuer": "http://localhost:8003",
         "token_endpoint": "http://localhost:8003/oauth/token",
         "jwks_uri": "http://localhost:8003/.well-known/jwks.json",
+        "access_token_signing_alg_values_supported": ["RS256"],
         "grant_types_supported": ["password", "refresh_token", "client_credentials"],
         "response_types_supported": [],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
