@@ -26,6 +26,11 @@ class Gunicorn:
         (value,) = [entry.partition(b"=")[2] for entry in _environment(self.pid) if entry.startswith(f"{name}=".encode())]
         return value.decode()
 
+    def environment(self) -> dict[str, str]:
+        """What a command for this server is started with."""
+        pairs = (entry.decode().partition("=") for entry in _environment(self.pid) if entry)
+        return {name: value for name, _, value in pairs}
+
     def workers(self) -> list[int]:
         return _children(self.pid)
 

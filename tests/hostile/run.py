@@ -15,6 +15,7 @@ ATTACKS = (
     "tests/faults",
     "tests/oauth/test_session_machine.py",
     "tests/oauth/test_races.py",
+    "tests/oauth/test_key_schedule.py",
     "tests/e2e/test_races.py",
     "tests/e2e/test_unreadable.py",
 )
@@ -27,6 +28,9 @@ def main() -> int:
         "SCHEMA_EXAMPLES": str(int(minutes * 200)),
         "MACHINE_EXAMPLES": str(int(minutes * 60)),
         "REFRESHES": str(int(minutes * 1000)),
+        "SCHEDULE_EXAMPLES": str(int(minutes * 30)),
+        "ROTATIONS": str(max(4, int(minutes * 3))),
+        "ROTATE_EVERY": "10",
     }
     print(f"=== {minutes:g} minutes of broken bytes, {long['REFRESHES']} refreshes under kill -9, races, copies, forgeries", flush=True)
     with postgres() as url:

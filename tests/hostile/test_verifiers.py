@@ -8,8 +8,6 @@ documentation can tell services what to check besides.
 import base64
 import hmac
 import json
-import os
-import shutil
 import subprocess
 import time
 import warnings
@@ -34,6 +32,7 @@ from jose import jwt as python_jose
 from jose.exceptions import JOSEError as PythonJoseError
 
 from oauth import key_pairs, keys
+from tests import node
 from tests.conftest import public_pem
 
 with warnings.catch_warnings():
@@ -43,7 +42,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", AuthlibDeprecationWarning)
     from authlib.jose import JsonWebKey, JsonWebToken
 
-HERE = Path(__file__).parent
 ISSUER, AUDIENCE = settings.JWT_ISSUER, settings.JWT_AUDIENCE
 ALGORITHMS = ["RS256"]
 TYPE = "at+jwt"
@@ -132,27 +130,7 @@ def read_in_node(folder: Path, tokens: dict[str, str], jwks: bytes) -> dict[str,
 
 @pytest.fixture(scope="session")
 def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder outside the repository with npm's jose, at the version of the lock file, and the script that calls it."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        do_without_node("node 20 or newer and npm are not installed")
-    version = subprocess.run(["node", "--version"], capture_output=True, encoding="utf-8", check=True).stdout.strip()
-    if int(version.removeprefix("v").split(".")[0]) < 20:
-        do_without_node(f"node {version} is older than 20")
-    folder = tmp_path_factory.mktemp("node")
-    for name in ("package.json", "package-lock.json", "verify.mjs"):
-        shutil.copy(HERE / name, folder)
-    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", timeout=300, check=False)
-    if done.returncode != 0:
-        do_without_node(f"npm ci failed:\n{done.stderr}")
-    return folder
-
-
-def do_without_node(reason: str) -> None:
-    """A developer may; a run that decides about a release may not."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+    return node.install(tmp_path_factory.mktemp("node"))
 
 
 @pytest.fixture
