@@ -45,7 +45,9 @@ class CarefulAdmin(admin.ModelAdmin[Any]):
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         offered = {getattr(each, "parameter_name", each) for each in self.get_list_filter(request)}
-        return lookup.partition("__")[0] in offered and super().lookup_allowed(lookup, value, request)
+        name, *parts = lookup.split("__")
+        is_offered = name in offered and (not parts or parts[-1] in {"exact", "isnull"})
+        return is_offered and super().lookup_allowed(lookup, value, request)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> tuple[QuerySet[Any], bool]:
         """A whole UUID is looked up in the columns that may hold one, most of which are no text."""
