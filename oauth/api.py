@@ -80,7 +80,7 @@ class NewestFirst(CursorPagination):
     def decode_cursor(self, request: Request) -> Any:
         """As REST framework does, and refuse what decodes and holds no instant: the database would be asked for it."""
         cursor = super().decode_cursor(request)
-        if cursor is not None and cursor.position is not None and not _is_instant(cursor.position):
+        if cursor is not None and cursor.position is not None and not _is_instant(str(cursor.position)):
             raise NotFound
         return cursor
 
