@@ -21,7 +21,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts import clock, name_counts, shared_store
 from accounts.models import Role, User
 from authserver import caches as server_caches
-from oauth import clients, keys
+from oauth import clients, foreign_tokens, keys
 from oauth.models import Client, Session
 from tests import secrecy
 from tests.redis import RedisServer, redis_server
@@ -57,6 +57,7 @@ def _fresh_process() -> Iterator[None]:
     keys.ring.forget()
     caches["default"].clear()
     name_counts.here.forget()
+    foreign_tokens.recent.forget()
     shared_store.shared.forget()
     yield
     clock.offset = clock.NONE
