@@ -66,7 +66,11 @@ def _answer(status: HTTPStatus, error_id: str) -> bytes:
         "Content-Type: application/json",
         "Cache-Control: no-store",
         "Pragma: no-cache",
+        "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'",
+        "Cross-Origin-Opener-Policy: same-origin",
+        "Referrer-Policy: no-referrer",
         "X-Content-Type-Options: nosniff",
+        "X-Frame-Options: DENY",
         f"Content-Length: {len(body)}",
     )
     return "\r\n".join((*head, "", body)).encode()
