@@ -18,7 +18,7 @@ from django.http import HttpResponse
 from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 
-from accounts import clock, name_counts, shared_store
+from accounts import clock, name_counts, refusals, shared_store
 from accounts.models import Role, User
 from authserver import caches as server_caches
 from oauth import clients, foreign_tokens, keys
@@ -58,6 +58,7 @@ def _fresh_process() -> Iterator[None]:
     caches["default"].clear()
     name_counts.here.forget()
     foreign_tokens.recent.forget()
+    refusals.allowance = refusals.Allowance()
     shared_store.shared.forget()
     yield
     clock.offset = clock.NONE
