@@ -5,13 +5,15 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 export UV_PYTHON_DOWNLOADS := never
 export UV_SYSTEM_CERTS := 1
+# What was made ready is a database: another folder or another URL is another one.
+READY := $(or $(AUTH_SERVICE__DATA_DIR),data)/.ready-$(firstword $(shell printf %s "$$AUTH_SERVICE__DB_URL" | cksum))
 INSTALL = $(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python -r
 
 .PHONY: help run test hostile bench check format lock clean
 help: ## list the targets
 	@grep -hE "^[a-z]+:.*##" $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
-run: .venv/.run data/.ready ## serve on 127.0.0.1:8003 with demo data, on SQLite
+run: .venv/.run $(READY) ## serve on 127.0.0.1:8003 with demo data, on SQLite
 	@exec env ENVIRONMENT=development $(BIN)/gunicorn -c authserver/gunicorn.py
 
 test: .venv/.dev ## the whole suite on SQLite, then on a PostgreSQL of its own
@@ -57,7 +59,7 @@ clean: ## remove the environment and the development database
 	@$(INSTALL) requirements-dev.txt
 	@touch $@
 
-data/.ready: $(wildcard accounts/migrations/*.py oauth/migrations/*.py .env) oauth/demo.py | .venv/.run
+$(READY): $(wildcard accounts/migrations/*.py oauth/migrations/*.py .env) oauth/demo.py | .venv/.run
 	@ENVIRONMENT=development $(BIN)/python manage.py migrate --verbosity 0
 	@ENVIRONMENT=development $(BIN)/python manage.py bootstrap --demo
-	@mkdir -p data && touch $@
+	@mkdir -p $(@D) && touch $@

@@ -30,6 +30,19 @@ class ReasonForm(forms.Form):
     reason = forms.CharField(max_length=200, required=False, help_text="Optional. It is kept in the audit log.")
 
 
+class RowsField(forms.ModelMultipleChoiceField[Any]):
+    """Rows by their keys. A key that no row can have is no choice, and no question to the database, which would fail."""
+
+    def clean(self, value: Any) -> Any:
+        assert self.queryset is not None  # noqa: S101 - for the type checker
+        for key in value or ():
+            try:
+                self.queryset.model._meta.pk.clean(key, None)
+            except ValidationError:
+                raise ValidationError(self.error_messages["invalid_pk_value"], code="invalid_pk_value", params={"pk": key}) from None
+        return super().clean(value)
+
+
 class CarefulAdmin(admin.ModelAdmin[Any]):
     """A list that is asked for what its filters offer, and a form that writes what was changed; nothing else.
 
@@ -45,7 +58,9 @@ class CarefulAdmin(admin.ModelAdmin[Any]):
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         offered = {getattr(each, "parameter_name", each) for each in self.get_list_filter(request)}
-        return lookup.partition("__")[0] in offered and super().lookup_allowed(lookup, value, request)
+        name, *parts = lookup.split("__")
+        is_offered = name in offered and (not parts or parts[-1] in {"exact", "isnull"})
+        return is_offered and super().lookup_allowed(lookup, value, request)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> tuple[QuerySet[Any], bool]:
         """A whole UUID is looked up in the columns that may hold one, most of which are no text."""
@@ -70,6 +85,9 @@ class CarefulAdmin(admin.ModelAdmin[Any]):
         return {name: action for name, action in super().get_actions(request).items() if name != "delete_selected"}
 
     # --- What is written, and recorded ---
+
+    def formfield_for_manytomany(self, db_field: Any, request: Any = None, **kwargs: Any) -> Any:
+        return super().formfield_for_manytomany(db_field, request, **{"form_class": RowsField} | kwargs)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """Locked where a form is being saved, so that what is allowed, compared and recorded is what is written over."""

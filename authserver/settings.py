@@ -353,6 +353,7 @@ REST_FRAMEWORK = {
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "oauth.bearer.JSONAlone",
     "UNAUTHENTICATED_USER": None,
     "DEFAULT_SCHEMA_CLASS": "authserver.openapi_views.Schema",
+    "DEFAULT_METADATA_CLASS": None,  # what the views say of themselves is for who reads the code
 }
 SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.0",

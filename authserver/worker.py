@@ -4,6 +4,7 @@ import json
 import logging
 import secrets
 import socket
+import time
 from http import HTTPStatus
 from typing import Any
 
@@ -21,10 +22,27 @@ STATUSES = {
 # What went wrong on our side although it is of the same family.
 OURS = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName, errors.ConfigurationProblem)
 
+READ_ON_SECONDS = 1.0
+
 logger = logging.getLogger("authserver.refusals")
 
 
 class Worker(ThreadWorker):
+    def handle_request(self, req: Any, conn: Any) -> bool:
+        """Of a body that nobody reads to its end, tell the client that the connection ends with the answer (RFC 9112 §9.6).
+
+        Or it would send its next request into a connection that is gone.
+        """
+        from oauth.http import MAX_BODY_BYTES  # the worker is loaded before the application is
+
+        if not any(name == "CONTENT-LENGTH" and int(value) > MAX_BODY_BYTES for name, value in req.headers):
+            return bool(super().handle_request(req, conn))
+        req.force_close()
+        super().handle_request(req, conn)
+        # Some more is taken in: what lies unread when the connection closes can cost the client the answer.
+        conn.parser.finish_body(deadline=time.monotonic() + READ_ON_SECONDS)
+        return False
+
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
         if not isinstance(exc, errors.ParseException) or isinstance(exc, OURS):
             super().handle_error(req, client, addr, exc)
@@ -48,7 +66,11 @@ def _answer(status: HTTPStatus, error_id: str) -> bytes:
         "Content-Type: application/json",
         "Cache-Control: no-store",
         "Pragma: no-cache",
+        "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'",
+        "Cross-Origin-Opener-Policy: same-origin",
+        "Referrer-Policy: no-referrer",
         "X-Content-Type-Options: nosniff",
+        "X-Frame-Options: DENY",
         f"Content-Length: {len(body)}",
     )
     return "\r\n".join((*head, "", body)).encode()

@@ -62,7 +62,7 @@ class HasScope(BasePermission):
     def has_permission(self, request: Request, view: "APIView") -> bool:
         if request.auth is None:
             return False
-        if request.method not in view.allowed_methods:
+        if request.method not in view.allowed_methods or request.method == "OPTIONS":
             raise exceptions.MethodNotAllowed(request.method or "")
         required = _required_scope(request, view)
         # SECURITY: a view that says nothing is a mistake, and opens to nobody.

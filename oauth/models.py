@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import ClassVar
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F
@@ -22,6 +22,7 @@ AUTHORIZATION_CODE = "authorization_code"
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 GRANT_TYPE_CHOICES = (PASSWORD, REFRESH_TOKEN, CLIENT_CREDENTIALS, AUTHORIZATION_CODE, DEVICE_CODE)
 
+_AUDIENCE = re.compile(r"[\x21-\x7e]*")
 _AUDIENCES = re.compile(r"([\x21-\x7e]+( [\x21-\x7e]+)*)?")
 
 
@@ -84,12 +85,16 @@ class Client(AbstractApplication):
     def clean(self) -> None:
         """Refuse what the wire contract excludes: an ambiguous client_id, grants and scopes that this client cannot have."""
         errors: dict[str, str] = {}
-        audiences = {settings.JWT_ISSUER, settings.JWT_AUDIENCE, self.audience}
+        taken = {settings.JWT_ISSUER, settings.JWT_AUDIENCE}
         others = Client.objects.exclude(pk=self.pk)
-        if _is_uuid(self.client_id) or self.client_id in audiences or others.filter(audience=self.client_id).exists():
-            errors["client_id"] = "A client_id looks like no user's id and is neither the issuer nor an audience."
-        if self.audience and others.filter(client_id=self.audience).exists():
+        if _is_uuid(self.client_id) or self.client_id in taken or others.filter(audience=self.client_id).exists():
+            # Of a client that exists no form has the field, and a setting may have changed.
+            field = "client_id" if self._state.adding else NON_FIELD_ERRORS
+            errors[field] = "A client_id looks like no user's id and is neither the issuer nor an audience."
+        if self.audience and (self.audience == self.client_id or others.filter(client_id=self.audience).exists()):
             errors["audience"] = "An audience is no client's client_id."
+        elif not _AUDIENCE.fullmatch(self.audience):
+            errors["audience"] = "An audience is of visible ASCII characters, without spaces."
         if not _AUDIENCES.fullmatch(self.served_audiences):
             errors["served_audiences"] = "Audiences are of visible ASCII characters, parted by single spaces."
         if not isinstance(self.grant_types, list):

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from accounts import audit
 from accounts.reconnect import with_reconnect
-from oauth import live_tokens, refresh_tokens, sessions
+from oauth import foreign_tokens, live_tokens, refresh_tokens, sessions
 from oauth.errors import InvalidToken
 from oauth.models import Client, Session
 from oauth.refresh_tokens import RefreshToken
@@ -37,14 +37,8 @@ def _revoke_by_refresh_token(token: RefreshToken, *, client: Client, origin: Ori
     others = Session.objects.filter(pk=token.session_id).exclude(client=client).values_list("user_id", flat=True)
     owner_id = with_reconnect(others.first)
     if owner_id is not None:
-        audit.record(
-            "session:refresh_token:presented_by_another_client",
-            actor_id=owner_id,
-            target=token.session_id,
-            client_id=client.client_id,
-            address=origin.address,
-            user_agent=origin.user_agent,
-            detail={"door": "revocation", "generation": token.generation},
+        foreign_tokens.record(
+            token.session_id, owner_id=owner_id, client=client, origin=origin, door="revocation", generation=token.generation
         )
 
 

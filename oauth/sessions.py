@@ -21,7 +21,7 @@ from accounts.actors import Actor
 from accounts.addresses import network_of
 from accounts.models import User
 from accounts.reconnect import with_reconnect
-from oauth import refresh_tokens, scopes, session_rows
+from oauth import foreign_tokens, refresh_tokens, scopes, session_rows
 from oauth.access_tokens import SessionClaims
 from oauth.errors import InvalidGrant, InvalidScope
 from oauth.models import Client, Session
@@ -177,7 +177,15 @@ def _ensure_not_refused(attempt: Attempt, seen: SessionRow) -> None:
     if seen.client_pk != attempt.client.pk:
         # SECURITY: no one but its own client may end a session, or a stolen token would be a weapon.
         refusal = InvalidGrant("refresh token of another client", user_id=seen.user_id)
-        _record("session:refresh_token:presented_by_another_client", attempt, seen, error_id=refusal.error_id)
+        foreign_tokens.record(
+            attempt.token.session_id,
+            owner_id=seen.user_id,
+            client=attempt.client,
+            origin=attempt.origin,
+            error_id=refusal.error_id,
+            generation=attempt.token.generation,
+            with_key=attempt.has_key,
+        )
         raise refusal
     if seen.is_revoked:
         raise InvalidGrant("session revoked", user_id=seen.user_id)

@@ -18,10 +18,10 @@ from django.http import HttpResponse
 from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 
-from accounts import clock, name_counts, shared_store
+from accounts import clock, name_counts, refusals, shared_store
 from accounts.models import Role, User
 from authserver import caches as server_caches
-from oauth import clients, key_pairs, key_rotation, keys
+from oauth import clients, foreign_tokens, key_pairs, key_rotation, keys
 from oauth.models import Client, Session
 from tests import secrecy
 from tests.redis import RedisServer, redis_server
@@ -57,6 +57,8 @@ def _fresh_process() -> Iterator[None]:
     keys.ring.forget()
     caches["default"].clear()
     name_counts.here.forget()
+    foreign_tokens.recent.forget()
+    refusals.allowance = refusals.Allowance()
     shared_store.shared.forget()
     yield
     clock.offset = clock.NONE

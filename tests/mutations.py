@@ -539,6 +539,7 @@ MUTATIONS = (
         ")",
         "tests/oauth/test_introspection.py",
     ),
+    Mutation("oauth/foreign_tokens.py", "who has one token", "    if recent.has(session_id, client.client_id):", "    if False:", REFRESH),
     Mutation(
         "oauth/revocation.py", "an access token is shown", "    if client.is_public:", "    if False:", "tests/oauth/test_revocation.py"
     ),

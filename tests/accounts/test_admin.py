@@ -356,6 +356,14 @@ def test_a_changed_name_that_is_taken_is_told_on_the_form(staff, alice, bob):
     assert User.objects.get(pk=alice.pk).username == "alice"
 
 
+@pytest.mark.parametrize("field", ["roles", "groups", "user_permissions"])
+@pytest.mark.parametrize("key", ["9" * 30, "-" + "9" * 30, "0", "x", "1.5", "\u0663\u0663"])
+def test_a_choice_that_no_row_can_be_is_told_on_the_form(staff, alice, field, key):
+    form = form_of(staff.get(page("change", alice)))
+
+    assert [*errors_in(staff.post(page("change", alice), form | {field: [key]}))] == [field]
+
+
 def meanwhile(row, **change):
     """Just before the first UPDATE of the row's table, another request changes the row."""
     pending = [change]

@@ -21,23 +21,53 @@ DOCUMENTED_URL = "http://localhost:8003"
 STRICT = 'set -euo pipefail\ncurl() { command curl --silent --show-error --fail-with-body --max-time 20 "$@"; }\n'
 
 
-@pytest.fixture(scope="module")
-def demo(start_server: Callable[..., Server]) -> tuple[Server, str]:
-    """A server, and what its bootstrap printed: the secret of the confidential client is seen nowhere else."""
-    server = start_server()
-    return server, server.bootstrap_output
+# Where a line needs the code from a mail, a person looks it up; each is good once.
+READS_MAILS = r"""
+next_code() {
+  for _ in $(seq 200); do
+    for code in $(grep -rhoE '#[A-Za-z0-9_-]{43}' "$MAILS" | cut -c2- | sort -u); do
+      grep -qxF -e "$code" "$MAILS/used" || { echo "$code" | tee -a "$MAILS/used"; return; }
+    done
+    sleep 0.1
+  done
+  echo "no mail came" >&2
+  return 1
+}
+trap 'case $BASH_COMMAND in *"\$CODE"*) CODE=$(next_code) ;; esac' DEBUG
+"""
+METRICS_TOKEN = "the-metrics-of-the-documentation"
 
 
-def test_every_example_of_the_endpoints_page_is_answered(demo: tuple[Server, str]) -> None:
-    server, printed = demo
-    secret = re.findall(r"shown once: (\S+)", printed)
-    script = "".join(blocks("docs/endpoints.md", "sh"))
+def test_every_example_of_the_endpoints_page_is_answered(start_server: Callable[..., Server], tmp_path: Path) -> None:
+    (tmp_path / "used").touch()
+    server = start_server(
+        AUTH_SERVICE__EMAIL_URL=f"file:///{tmp_path}", AUTH_SERVICE__REGISTRATION="open", AUTH_SERVICE__METRICS_TOKEN=METRICS_TOKEN
+    )
+    # The secret of the confidential client is seen nowhere else.
+    [secret] = re.findall(r"shown once: (\S+)", server.bootstrap_output)
+    script = READS_MAILS + "".join(blocks("docs/endpoints.md", "sh"))
 
-    done = paste(script, server=server, CLIENT_SECRET=secret[0])
+    done = paste(script, server=server, CLIENT_SECRET=secret, METRICS_TOKEN=METRICS_TOKEN, MAILS=str(tmp_path))
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert script.count("curl ") > 10
     assert done.stdout.count('"access_token"') >= 4
+    assert "auth_token_requests_total{" in done.stdout
+    assert sign_in_as("user@example.com", "a long walk by the sea", server=server) == 200
+    assert sign_in_as("tess@example.com", "a long walk by the sea", server=server) == 200
+
+
+def test_every_endpoint_of_machines_has_an_example_that_is_run() -> None:
+    pages = paths_under("docs/endpoints.md", "Pages") | {"/api/docs"}
+    described = re.findall(
+        r"^### (?:GET|POST|PATCH|DELETE) (/\S*)$", (ROOT / "docs/endpoints.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    run = {
+        re.sub(r"/\$SESSION_ID$", "/{id}", path)
+        for block in blocks("docs/endpoints.md", "sh")
+        for path in re.findall(rf"{DOCUMENTED_URL}(/[^\s\"?]*)", block)
+    }
+
+    assert {*described} - pages == run
 
 
 def test_the_two_minutes_of_the_readme_end_with_a_new_pair_of_tokens(server: Server, http: httpx.Client) -> None:
@@ -70,6 +100,17 @@ def test_the_verifier_of_the_readme_tells_our_tokens_from_others(
     head, claims, signature = token.split(".")
     with pytest.raises(jwt.InvalidTokenError):
         namespace["claims_of"](f"{head}.{claims}.{signature[::-1]}")
+
+
+def paths_under(page: str, title: str) -> set[str]:
+    """The paths that have a heading under this one."""
+    [text] = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return {*re.findall(r"^### \w+ (/\S*)$", text, re.MULTILINE)}
+
+
+def sign_in_as(username: str, password: str, *, server: Server) -> int:
+    form = {"grant_type": "password", "client_id": "test-client", "username": username, "password": password}
+    return httpx.post(f"{server.base_url}/oauth/token", data=form).status_code
 
 
 def blocks(page: str, language: str) -> list[str]:

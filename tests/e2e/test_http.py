@@ -200,6 +200,23 @@ def test_nothing_of_a_refused_body_is_taken_for_the_next_request(server, length,
     assert next_answer is None or (next_answer.status, next_answer.json()) == (200, {"status": "ok"})
 
 
+@pytest.mark.checklist(15)
+@pytest.mark.parametrize("length", [LIMIT + 1, 200_000])
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/introspect", "/api/v1/confirm-email"])
+def test_a_client_whose_body_is_too_long_is_told_that_the_connection_ends(server, path, length):
+    head = token_head(f"Content-Length: {length}").replace(b"/oauth/token", path.encode(), 1)
+    head = head.replace(b"application/x-www-form-urlencoded", b"application/json") if path.startswith("/api/") else head
+
+    with Wire(server.port) as wire:
+        wire.send(head + b"x" * length)
+        answer = wire.read()
+        end = wire.read()
+
+    assert_refused(answer, 413)
+    assert answer.headers["Connection"] == "close"
+    assert end is None
+
+
 def test_one_connection_serves_one_request_after_another(server):
     with Wire(server.port) as wire:
         statuses = []

@@ -44,6 +44,15 @@ def test_a_request_that_cannot_be_read_is_refused_in_json(server, request_bytes,
     assert refusal["error_id"] in server.output()
 
 
+@pytest.mark.checklist(108)
+def test_the_refusal_has_the_headers_that_every_answer_has(server):
+    _, unreadable, _ = send(server, b"garbage\r\n\r\n")
+    _, ordinary, _ = send(server, b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+
+    names = {line.partition(b":")[0] for line in ordinary.splitlines()[1:]} - {b"Server", b"Date", b"X-Request-ID"}
+    assert names <= {line.partition(b":")[0] for line in unreadable.splitlines()[1:]}
+
+
 def test_what_it_held_is_not_logged(server):
     send(server, b"GET /oauth/token HTTP/1.1\r\nHost: localhost\r\nAuthorization : Bearer a-token-of-alice\r\n\r\n")
     send(server, b"GET /?a-token-of-alice HTTP/9\r\nHost: localhost\r\n\r\n")

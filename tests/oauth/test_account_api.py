@@ -620,10 +620,22 @@ def test_a_clients_own_token_changes_no_account(call, make_client, post):
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("PUT", "/api/v1/me"), ("GET", "/api/v1/me/password"), ("GET", f"/api/v1/sessions/{UNKNOWN_ID}"), ("OPTIONS", "/api/v1/me/email")],
+    [
+        ("PUT", "/api/v1/me"),
+        ("GET", "/api/v1/me/password"),
+        ("GET", f"/api/v1/sessions/{UNKNOWN_ID}"),
+        ("OPTIONS", "/api/v1/me/email"),
+        ("OPTIONS", "/api/v1/sessions"),
+        ("OPTIONS", "/api/v1/confirm-email"),
+        ("GET", "/api/v1/password-reset/request"),
+        ("OPTIONS", "/api/v1/password-reset/confirm"),
+    ],
 )
 def test_other_methods_give_nothing_away(call, method, path):
-    assert call(method, path).status_code in {403, 405}
+    response = call(method, path)
+
+    assert outcome(response) == (405, "invalid_request")
+    assert {*response.json()} == {"error", "error_description", "error_id"}
 
 
 # --- Sessions ------------------------------------------------------------------------------------

@@ -386,6 +386,9 @@ def test_another_process_learns_of_a_change_within_a_second(staff, sign_in, edit
         ({"access_token_lifetime": "-1"}, "access_token_lifetime"),
         ({"refresh_overlap_seconds": "61"}, "refresh_overlap_seconds"),
         ({"audience": "editor"}, "audience"),
+        ({"audience": "robot"}, "audience"),
+        ({"audience": "two words"}, "audience"),
+        ({"audience": "a\u2028b"}, "audience"),
     ],
 )
 def test_what_a_client_cannot_have_is_told_on_the_form(staff, robot, editor, fields, field):
@@ -393,6 +396,12 @@ def test_what_a_client_cannot_have_is_told_on_the_form(staff, robot, editor, fie
 
     assert field in errors_in(response)
     assert not AuditEvent.objects.filter(event="client:registration:changed").exists()
+
+
+def test_a_client_that_a_setting_has_overtaken_is_told_of_on_its_form(staff, editor, settings):
+    settings.JWT_AUDIENCE = "editor"
+
+    assert [*errors_in(save(staff, editor, name="Other"))] == ["__all__"]
 
 
 def test_a_public_client_cannot_be_given_tokens_of_its_own(staff, editor):

@@ -1,5 +1,7 @@
 """The JSON API: whose it is, what it shows, and refusals as RFC 6750 has them."""
 
+import base64
+
 import pytest
 
 from accounts.models import User
@@ -11,9 +13,9 @@ from oauth.models import Client, Session
 def get(client, signed_in):
     """GET with alice's token, or with the header the test gives."""
 
-    def call(path, *, authorization=None, token=signed_in, **headers):
+    def call(path, query=None, *, authorization=None, token=signed_in, **headers):
         value = f"Bearer {token.body['access_token']}" if authorization is None else authorization
-        return client.get(path, HTTP_AUTHORIZATION=value, **headers)
+        return client.get(path, query, HTTP_AUTHORIZATION=value, **headers)
 
     return call
 
@@ -60,6 +62,7 @@ def test_a_long_list_comes_in_pages(get, sign_in, monkeypatch):
 
     assert [len(first["results"]), len(second["results"])] == [2, 1]
     assert second["next"] is None
+    assert get(second["previous"]).json()["results"] == first["results"]
     assert not {row["id"] for row in first["results"]} & {row["id"] for row in second["results"]}
 
 
@@ -147,9 +150,29 @@ def test_other_methods_are_refused_in_json(client, signed_in):
     assert "GET" in response["Allow"]
 
 
-@pytest.mark.parametrize("cursor", ["nonsense", "cD1mb28=", "cj0xJnA9Zm9v"])
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "nonsense",
+        *(
+            base64.b64encode(decoded.encode()).decode()
+            for decoded in (
+                "p=foo",
+                "r=1&p=foo",
+                "p=",
+                "p=2026-01-31",
+                "p=2026-01-31T12:00:00",
+                "p=2026-02-30T12:00:00Z",
+                "p=0001-01-01T00:00:00%2B23:59",
+                "p=9999-12-31T23:59:59-23:59",
+                "o=-1",
+                "r=x",
+            )
+        ),
+    ],
+)
 def test_a_page_that_does_not_exist_is_refused_in_json(get, cursor):
-    response = get(f"/api/v1/sessions?cursor={cursor}")
+    response = get("/api/v1/sessions", {"cursor": cursor})
 
     assert response.status_code == 404
     assert response.json()["error"] == "not_found"

@@ -1,5 +1,6 @@
 """Refresh: rotation, reuse, the two mercies, catching up, and everything that ends a session."""
 
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -7,7 +8,7 @@ from django.conf import settings as django_settings
 from django.db import OperationalError, connection
 
 from accounts.models import AuditEvent, User
-from oauth import refresh_tokens, session_rows, sessions
+from oauth import foreign_tokens, refresh_tokens, session_rows, sessions
 from oauth.models import Client, Session
 
 KEY = "a-key-that-no-thief-knows"
@@ -158,7 +159,32 @@ def test_another_clients_token_is_refused_and_stays_alive(signed_in, refresh, ma
     assert_dead(refresh(token_of(signed_in), client_id="mallorys-app"))
 
     assert refresh(token_of(live)).status == 200
-    assert events() == ["session:refresh_token:presented_by_another_client"] * 2
+    assert events() == ["session:refresh_token:presented_by_another_client"]
+
+
+@pytest.mark.checklist(67)
+def test_another_clients_token_that_comes_again_and_again_fills_no_log(signed_in, refresh, make_client, monkeypatch):
+    make_client("mallorys-app")
+    make_client("another-app")
+
+    for client_id in ("mallorys-app", "another-app", "mallorys-app", "mallorys-app"):
+        assert_dead(refresh(token_of(signed_in), client_id=client_id))
+    assert events() == [foreign_tokens.EVENT] * 2
+
+    an_hour_later = foreign_tokens.time.monotonic() + foreign_tokens.ONCE_IN_SECONDS
+    monkeypatch.setattr(foreign_tokens.time, "monotonic", lambda: an_hour_later)
+    assert_dead(refresh(token_of(signed_in), client_id="mallorys-app"))
+    assert events() == [foreign_tokens.EVENT] * 3
+
+
+def test_of_foreign_tokens_no_more_is_remembered_than_there_is_room_for(monkeypatch):
+    monkeypatch.setattr(foreign_tokens, "MOST_REMEMBERED", 2)
+    recent, ids = foreign_tokens.Recent(), [uuid.UUID(int=number) for number in range(3)]
+
+    for session_id in ids:
+        recent.add(session_id, "mallorys-app")
+
+    assert [recent.has(session_id, "mallorys-app") for session_id in ids] == [False, True, True]
 
 
 @pytest.mark.checklist(72)
