@@ -96,7 +96,8 @@ _least_lead = 2 * (JWKS_MAX_AGE if DEVELOPMENT else max(JWKS_MAX_AGE, timedelta(
 KEY_PUBLISH_LEAD = env.seconds(
     "AUTH_SERVICE__KEY_PUBLISH_LEAD", default=max(timedelta(days=1), _least_lead), least=int(_least_lead.total_seconds())
 )
-KEY_ROTATION_PERIOD = timedelta(days=env.integer("AUTH_SERVICE__KEY_ROTATION_DAYS", default=90, most=3650)) or None
+KEY_ROTATION_DAYS = env.integer("AUTH_SERVICE__KEY_ROTATION_DAYS", default=90, most=3650)
+KEY_ROTATION_PERIOD = timedelta(days=KEY_ROTATION_DAYS) or None
 PRIVATE_KEY_PATH = env.text("AUTH_SERVICE__PRIVATE_KEY_PATH", default="")
 PRIVATE_KEY_ID = env.text("AUTH_SERVICE__PRIVATE_KEY_ID", default="")
 if PRIVATE_KEY_ID and not PRIVATE_KEY_PATH:

@@ -16,6 +16,7 @@ from oauth.errors import InvalidToken
 TYPE = "at+jwt"
 NOT_BEFORE_LEEWAY = 30
 _HEADERS = frozenset({"alg", "typ", "kid"})
+_JWS = PyJWS()
 _REQUIRED_INTEGERS = ("iat", "exp", "nbf")
 _REQUIRED_STRINGS = ("iss", "sub", "aud", "client_id", "scope", "jti")
 
@@ -91,15 +92,14 @@ def verify(
     `keys` are those that verify at this moment, by their `kid`.
     `audience` None leaves `aud` to the caller, who has to look at it before acting on the token.
     """
-    jws = PyJWS()
     try:
-        header = jws.get_unverified_header(value)
+        header = _JWS.get_unverified_header(value)
         _ensure_header(header)
         # SECURITY: the key comes from our own set, and the algorithm with the key: the token chooses neither.
         key = keys.get(header["kid"])
         if key is None:
             raise InvalidToken("unknown kid")
-        payload = jws.decode_complete(value, key.public_key, algorithms=[key.algorithm])["payload"]
+        payload = _JWS.decode_complete(value, key.public_key, algorithms=[key.algorithm])["payload"]
         claims = json.loads(payload, object_pairs_hook=_without_duplicates)
     except (jwt.InvalidTokenError, ValueError) as error:
         raise InvalidToken(f"not a token of ours: {type(error).__name__}") from error

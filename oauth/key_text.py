@@ -23,7 +23,7 @@ def schedule_text(schedule: Schedule[SigningKey], *, now: datetime) -> str:
 
 
 def steps_text(schedule: Schedule[SigningKey], *, now: datetime) -> str:
-    steps = [f"  {_instant(step.at)}  {step.kid}  {step.what}" for step in key_report.steps(schedule, now=now)]
+    steps = [f"  {step.at:%Y-%m-%d %H:%M:%S}  {step.kid}  {step.what}" for step in key_report.steps(schedule, now=now)]
     if settings.KEY_ROTATION_PERIOD is None:
         steps.append("  The standby signs when you say so: AUTH_SERVICE__KEY_ROTATION_DAYS is 0.")
     return "\n".join(["What happens next, by itself (UTC):", *steps])
@@ -49,4 +49,4 @@ def _cells(line: Line) -> tuple[str, ...]:
 
 
 def _instant(at: datetime | None) -> str:
-    return "-" if at is None else f"{at + timedelta(microseconds=500_000):%Y-%m-%d %H:%M:%S}"
+    return "-" if at is None else f"{at + timedelta(seconds=30):%Y-%m-%d %H:%M}"
