@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -25,6 +27,8 @@ STAFF_FIELDS = ("is_staff", "is_superuser", "groups", "user_permissions")
 _ERROR_ID = re.compile(r"[0-9a-f]{16}")
 
 admin.site.unregister(Group)
+# SECURITY: allauth's own pages show and change the seeds of second factors. What staff may do to them is an act of its own.
+admin.site.unregister((EmailAddress, Authenticator))
 
 
 class PasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg] # generic in the stubs alone

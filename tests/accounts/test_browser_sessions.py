@@ -7,13 +7,14 @@ from django.test import Client as Browser
 
 from accounts.models import User
 from tests.conftest import PASSWORD
+from tests.staff import log_in
 
 
 @pytest.fixture
 def signed_in_browser(db):
     User.objects.create_superuser("root", password=PASSWORD)
     browser = Browser()
-    assert browser.post("/admin/login/?next=/admin/", {"username": "root", "password": PASSWORD}).status_code == 302
+    assert log_in(browser, "root").status_code == 302
     assert browser.get("/admin/").status_code == 200
     return browser
 
@@ -38,7 +39,7 @@ def test_the_key_changes_at_sign_in_and_a_planted_one_is_not_taken(db, settings)
     browser = Browser()
     browser.cookies[settings.SESSION_COOKIE_NAME] = "planted-by-mallory-planted-by-mallory"
 
-    browser.post("/admin/login/?next=/admin/", {"username": "root", "password": PASSWORD})
+    log_in(browser, "root")
 
     assert cookie_of(browser, settings) != "planted-by-mallory-planted-by-mallory"
     assert browser.get("/admin/").status_code == 200
@@ -66,7 +67,7 @@ def test_staff_whose_hash_is_renewed_at_sign_in_stay_signed_in(db):
     User.objects.update(password=make_password(PASSWORD, hasher="pbkdf2_sha256"))
     browser = Browser()
 
-    assert browser.post("/admin/login/?next=/admin/", {"username": "root", "password": PASSWORD}).status_code == 302
+    assert log_in(browser, "root").status_code == 302
 
     assert not User.objects.get().password.startswith("pbkdf2_sha256")
     assert browser.get("/admin/").status_code == 200
