@@ -41,6 +41,7 @@ class CarefulAdmin(admin.ModelAdmin[Any]):
 
     audited_as: ClassVar[str] = ""  # subject:object of the events of this page
     uuid_search_fields: ClassVar[Sequence[str]] = ()
+    list_title: ClassVar[Any] = ""  # in place of the model's name
     empty_text: ClassVar[Any] = ""  # what it means that the list is empty
     view_on_site = False
     show_facets = admin.ShowFacets.NEVER  # they count the whole table, for each choice
@@ -72,6 +73,10 @@ class CarefulAdmin(admin.ModelAdmin[Any]):
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Without Django's deletion of many rows, which has no transaction: each row is deleted on its own page."""
         return {name: action for name, action in super().get_actions(request).items() if name != "delete_selected"}
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Checkboxes: a choice of many without the key that has to be held down."""
+        return super().formfield_for_manytomany(db_field, request, **{"widget": forms.CheckboxSelectMultiple()} | kwargs)
 
     # --- What is written, and recorded ---
 

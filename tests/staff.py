@@ -83,13 +83,13 @@ def log_in(browser, username, password=PASSWORD, **extra):
     return send_code(browser, code_of(user), **extra)
 
 
-def let_in(browser, user):
-    """Django's force_login, as if the second factor had been given."""
+def let_in(browser, user, *, ago=clock.NONE):
+    """Django's force_login, as if the second factor had been given, so long ago."""
     enrol(user)
     browser.force_login(user, backend="accounts.authentication.Backend")
     session = browser.session
     session[PROVED_BY_SECOND_FACTOR] = str(user.pk)
-    record = {"method": "mfa", "type": "totp", "at": clock.now().timestamp()}
+    record = {"method": "mfa", "type": "totp", "at": (clock.now() - ago).timestamp()}
     session["account_authentication_methods"] = [record]
     session["account_authentication_methods_user"] = str(user.pk)
     session.save()

@@ -58,7 +58,10 @@ def empty_state(title: str, text: str = "") -> SafeString:
 def translated(text: Any) -> str:
     """In the reader's language, what Python names once for all: models, columns, fields (locale/*/django.po)."""
     plain = str(text)
-    return capfirst(gettext(plain)) if plain else plain
+    # Django writes the labels of forms with a capital, and the names they come from without.
+    small = f"{plain[:1].lower()}{plain[1:]}"
+    translation = gettext(small) if gettext(small) != small else gettext(plain) if plain else plain
+    return translation if "_" in translation else capfirst(translation)
 
 
 @register.filter
