@@ -171,7 +171,7 @@ class Backend(ModelBackend):
 def record_browser_sign_in(user: User, *, by: str, actor: Actor) -> None:
     """Stamp a sign-in that a second factor or a passkey completed. Raises AuthenticationFailed when the user may not sign in any more."""
     with transaction.atomic():
-        active = User.objects.filter(pk=user.pk, is_active=True, is_staff=True, awaits_confirmation=False)
+        active = User.objects.filter(pk=user.pk, is_staff=True, is_active=True, awaits_confirmation=False)
         # SECURITY: at the moment of writing; the password was verified minutes ago, or not at all.
         if not active.filter(session_epoch=user.session_epoch).update(last_sign_in_at=Instant()):
             raise AuthenticationFailed("changed meanwhile", user=user)

@@ -131,13 +131,6 @@ class NewPasskeyForm(_BaseAddWebAuthnForm):
     """Every passkey signs in by itself, so every device asks for a finger, a face or a PIN."""
 
     name = forms.CharField(label=_("Name"), required=False, max_length=64, help_text=_("To tell it from others, such as “laptop”."))
-    passwordless = forms.BooleanField(required=False, initial=True, widget=forms.HiddenInput)
-
-    def clean(self) -> dict[str, Any]:
-        # SECURITY: whatever was sent: a device that asked for no proof of the person is no second factor.
-        self.cleaned_data["passwordless"] = True
-        cleaned: dict[str, Any] = super().clean()
-        return cleaned
 
 
 class NewAuthenticatorForm(forms.Form):

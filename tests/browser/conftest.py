@@ -23,8 +23,6 @@ FLAGS = (
     *("--disable-component-update", "--disable-sync"),
 )
 WIDTHS = {"desktop": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
-LANGUAGES = ("en", "ru")
-THEMES = ("light", "dark")
 SERIOUS = ("serious", "critical")
 
 
