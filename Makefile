@@ -9,9 +9,9 @@ export UV_SYSTEM_CERTS := 1
 READY := $(or $(AUTH_SERVICE__DATA_DIR),data)/.ready-$(firstword $(shell printf %s "$$AUTH_SERVICE__DB_URL" | cksum))
 INSTALL = $(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python -r
 
-.PHONY: help run test hostile bench check format lock clean
+.PHONY: help run test hostile bench check format translations lock clean
 help: ## list the targets
-	@grep -hE "^[a-z]+:.*##" $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE "^[a-z]+:.*##" $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 run: .venv/.run $(READY) ## serve on 127.0.0.1:8003 with demo data, on SQLite
 	@exec env ENVIRONMENT=development $(BIN)/gunicorn -c authserver/gunicorn.py
@@ -36,6 +36,9 @@ check: .venv/.dev ## format, lint, types, migrations, deployment checks
 format: .venv/.dev ## write the code in the house's form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+translations: .venv/.dev ## gather what pages say into locale/ru and compile it
+	$(BIN)/python tests/translations.py
 
 lock: .venv/.uv ## resolve the dependencies of pyproject.toml anew
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header pyproject.toml -o requirements.txt

@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -13,6 +15,7 @@ from django.db.models import QuerySet
 from django.forms import ModelForm, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
 
 from accounts import audit, outbox, passwords, users
 from accounts.actors import actor_of
@@ -25,6 +28,8 @@ STAFF_FIELDS = ("is_staff", "is_superuser", "groups", "user_permissions")
 _ERROR_ID = re.compile(r"[0-9a-f]{16}")
 
 admin.site.unregister(Group)
+# SECURITY: allauth's own pages show and change the seeds of second factors. What staff may do to them is an act of its own.
+admin.site.unregister((EmailAddress, Authenticator))
 
 
 class PasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg] # generic in the stubs alone
@@ -70,7 +75,7 @@ class UserAdmin(CarefulAdmin, DjangoUserAdmin[User]):
     search_fields = ("username_canonical", "email_canonical", "name")
     uuid_search_fields = ("id",)
     ordering = ("username",)
-    filter_horizontal = ("groups", "user_permissions", "roles")
+    filter_horizontal = ()  # it needs a mouse and is told to no screen reader; checkboxes instead (accounts.careful_admin)
     readonly_fields = ("id", "password_state", "password_page", "awaits_confirmation", "last_sign_in_at", "created_at")
     fieldsets = (
         (None, {"fields": ("id", "username", "email", "name", "password_page")}),
@@ -162,6 +167,7 @@ class RoleAdmin(CarefulAdmin):
 class GroupAdmin(CarefulAdmin, DjangoGroupAdmin):
     """What a group may do, its members may: superusers alone see and change groups."""
 
+    filter_horizontal = ()
     audited_as = "group:registration"
 
     def has_module_permission(self, request: HttpRequest) -> bool:
@@ -192,6 +198,7 @@ class EventFilter(admin.SimpleListFilter):
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnlyAdmin):
     list_display = ("at", "event", "actor_id", "target", "client_id", "address", "error_id")
+    list_title = _("Audit log")
     list_filter = (EventFilter,)
     show_full_result_count = False
     search_fields = ("target", "client_id", "address", "error_id")
@@ -202,6 +209,7 @@ class AuditEventAdmin(ReadOnlyAdmin):
 
 @admin.register(Refusal)
 class RefusalAdmin(ReadOnlyAdmin):
+    list_title = _("Refused requests")
     list_display = ("at", "error_id", "status", "error", "reason", "client_id", "address")
     show_full_result_count = False
     search_fields = ("error_id__exact", "client_id__exact", "address__startswith")

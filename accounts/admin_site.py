@@ -1,13 +1,16 @@
 """The admin's site: what Django's does, with a record of what staff do to their own account, and without pages that nobody needs."""
 
 from typing import Any
+from urllib.parse import urlencode
 
+from allauth.account.adapter import get_adapter
 from django.contrib.admin import AdminSite
-from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
+from django.contrib.admin.forms import AdminPasswordChangeForm
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.views import PasswordChangeView
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.urls.resolvers import URLPattern, URLResolver
 
@@ -17,15 +20,8 @@ from accounts.authentication import AuthenticationFailed, Door
 from accounts.hash_slots import Full
 from accounts.lockout import Busy, Locked
 from accounts.models import User
+from accounts.sign_in_adapters import is_proved_by_second_factor
 from accounts.throttling import Throttled
-
-
-class SignInForm(AdminAuthenticationForm):
-    def clean(self) -> dict[str, Any]:
-        try:
-            return super().clean()
-        except Throttled:
-            raise ValidationError("Too many failed attempts from your network. Try again later.", code="throttled") from None
 
 
 class OwnPasswordForm(AdminPasswordChangeForm):
@@ -86,7 +82,24 @@ class OwnPassword(PasswordChangeView):
 
 
 class StaffSite(AdminSite):
-    login_form = SignInForm
+    def has_permission(self, request: HttpRequest) -> bool:
+        # SECURITY: a password alone opens no page of the admin, in development neither.
+        return super().has_permission(request) and is_proved_by_second_factor(request)
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Away to the page where everybody signs in, or to where staff enrol the second factor that they lack."""
+        if not request.user.is_authenticated:
+            query = urlencode({REDIRECT_FIELD_NAME: request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index")})
+            return HttpResponseRedirect(f"{reverse('account_login')}?{query}")
+        if self.has_permission(request):
+            return HttpResponseRedirect(reverse("admin:index"))
+        if not super().has_permission(request):
+            raise PermissionDenied
+        if not request.user.has_second_factor:
+            return HttpResponseRedirect(reverse("mfa_index"))
+        # Enrolled in another browser: in this one it has not been given.
+        [url, *_] = [each["url"] for each in get_adapter().get_reauthentication_methods(request.user) if each["id"].startswith("mfa")]
+        return HttpResponseRedirect(f"{url}?{urlencode({REDIRECT_FIELD_NAME: reverse('admin:index')})}")
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         """No row has a page outside the admin, and no form completes what is typed: the views for both would only be doors."""

@@ -14,6 +14,7 @@ from accounts.actors import Actor, actor_of
 from accounts.bodies import Body, Secret, Text
 from accounts.languages import language_of
 from accounts.models import User
+from accounts.roles import parse_names
 
 
 @extend_schema_serializer(
@@ -32,13 +33,16 @@ from accounts.models import User
     ]
 )
 class ProfileSerializer(serializers.ModelSerializer[User]):
-    roles = serializers.SlugRelatedField[Any](slug_field="name", many=True, read_only=True)
+    roles = serializers.SerializerMethodField()
     second_factor = serializers.BooleanField(source="has_second_factor", read_only=True)
 
     class Meta:
         model = User
         fields = ("id", "username", "email", "name", "roles", "second_factor")
         read_only_fields = fields
+
+    def get_roles(self, user: Any) -> list[str]:
+        return list(parse_names(user.role_names_json))
 
 
 class Name(Text):
@@ -79,12 +83,14 @@ class Profile(generics.RetrieveAPIView[User]):
         return ProfileChange if self.request.method == "PATCH" else ProfileSerializer
 
     def get_object(self) -> User:
-        return user_of(self.request)
+        """With roles and second factor, in one statement."""
+        user: User = User.objects.with_role_names().with_second_factor().get(pk=user_of(self.request).pk)
+        return user
 
     def patch(self, request: Request) -> Response:
         members, user = ProfileChange.read(request), user_of(request)
         profiles.change(user, name=members["name"], actor=actor(request), client_id=client_id_of(request))
-        return Response(ProfileSerializer(user).data)
+        return Response(ProfileSerializer(self.get_object()).data)
 
 
 class ConfirmEmail(generics.GenericAPIView[User]):

@@ -1,3 +1,4 @@
+from allauth.account.apps import AccountConfig
 from django.apps import AppConfig
 
 
@@ -7,3 +8,10 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts import checks  # noqa: F401 - registers the checks
+
+
+class AllauthAccountConfig(AccountConfig):
+    """allauth's own insists on its middleware for every request; ours runs it for pages alone (authserver.page_middleware)."""
+
+    def ready(self) -> None:
+        from allauth.account import checks  # noqa: F401 - registers the checks

@@ -14,6 +14,13 @@ EVENTS = frozenset(
     {
         "user:sign_in:succeeded",
         "user:sign_in:failed",
+        "user:second_factor:added",
+        "user:second_factor:removed",
+        "user:second_factor:used",
+        "user:second_factor:failed",
+        "user:second_factor:reset",
+        "user:recovery_codes:generated",
+        "user:reauthentication:succeeded",
         "user:lockout:started",
         "user:lockout:lifted",
         "user:sign_out:succeeded",

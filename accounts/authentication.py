@@ -10,7 +10,7 @@ from django.db import DatabaseError, InterfaceError, transaction
 from django.http import HttpRequest
 
 from accounts import audit, identifiers, lockout, metrics, passwords, roles, spraying, throttling
-from accounts.actors import user_agent
+from accounts.actors import Actor, user_agent
 from accounts.clock import Instant
 from accounts.even_time import pace
 from accounts.hash_slots import Full, slots
@@ -100,6 +100,10 @@ def accept(authenticated: Authenticated) -> None:
 
     Raises lockout.Locked.
     """
+    if authenticated.user.has_second_factor:
+        # SECURITY: the failures before it stay counted, or who knows the password guesses codes without end.
+        abandon(authenticated)
+        return
     door, count = authenticated.door, lockout.forgive(authenticated.reservation)
     if count:
         detail = {"reason": "wrong password", "count": count}
@@ -138,6 +142,9 @@ class Backend(ModelBackend):
             if not authenticated.user.is_staff:
                 abandon(authenticated)
                 raise _counted(AuthenticationFailed("not staff", user=authenticated.user), door=door)
+            if authenticated.user.has_second_factor:
+                accept(authenticated)
+                return authenticated.user
             with transaction.atomic():
                 record_sign_in(authenticated)
                 _record(door, "succeeded", actor_id=authenticated.user.pk, target=authenticated.user.pk)
@@ -154,6 +161,21 @@ class Backend(ModelBackend):
             logger.info("sign-in refused", extra={"reason": type(refusal).__name__.lower()})
             return None
         return authenticated.user
+
+    def get_user(self, user_id: Any) -> User | None:
+        """Who the session says it is, with whether they have a second factor: every page of the admin asks."""
+        user = with_reconnect(User.objects.filter(pk=user_id).with_second_factor().first)
+        return user if user is not None and self.user_can_authenticate(user) else None
+
+
+def record_browser_sign_in(user: User, *, by: str, actor: Actor) -> None:
+    """Stamp a sign-in that a second factor or a passkey completed. Raises AuthenticationFailed when the user may not sign in any more."""
+    with transaction.atomic():
+        active = User.objects.filter(pk=user.pk, is_staff=True, is_active=True, awaits_confirmation=False)
+        # SECURITY: at the moment of writing; the password was verified minutes ago, or not at all.
+        if not active.filter(session_epoch=user.session_epoch).update(last_sign_in_at=Instant()):
+            raise AuthenticationFailed("changed meanwhile", user=user)
+        audit.record("user:sign_in:succeeded", target=user.pk, detail={"door": "admin", "by": by}, **actor | {"actor_id": user.pk})
 
 
 def _counted(failure: AuthenticationFailed, *, door: Door) -> AuthenticationFailed:
@@ -179,7 +201,7 @@ def _find(identifier: str) -> tuple[str, User | None]:
         name = identifiers.canonical(identifier)
     except identifiers.InvalidIdentifier:
         return identifier.strip()[: identifiers.MAX_LENGTH], None
-    return name, with_reconnect(User.objects.identified_by(name).with_role_names().first)
+    return name, with_reconnect(User.objects.identified_by(name).with_role_names().with_second_factor().first)
 
 
 def _verdict(user: User | None, password: str) -> Reason | None:

@@ -15,9 +15,12 @@ from django.forms import ModelForm
 from django.forms.models import model_to_dict
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 
 from accounts import audit
 from accounts.actors import actor_of
+from accounts.confirm_page import confirmation
 
 MOST_AT_ONCE = 500
 Changes = dict[str, dict[str, Any]]
@@ -27,7 +30,7 @@ class ReasonForm(forms.Form):
     """What is asked before an act on many rows."""
 
     confirmed = forms.BooleanField(initial=True, widget=forms.HiddenInput)
-    reason = forms.CharField(max_length=200, required=False, help_text="Optional. It is kept in the audit log.")
+    reason = forms.CharField(max_length=200, required=False, label=_("Reason"), help_text=_("Optional. It is kept in the audit log."))
 
 
 class RowsField(forms.ModelMultipleChoiceField[Any]):
@@ -51,6 +54,8 @@ class CarefulAdmin(admin.ModelAdmin[Any]):
 
     audited_as: ClassVar[str] = ""  # subject:object of the events of this page
     uuid_search_fields: ClassVar[Sequence[str]] = ()
+    list_title: ClassVar[Any] = ""  # in place of the model's name
+    empty_text: ClassVar[Any] = ""  # what it means that the list is empty
     view_on_site = False
     show_facets = admin.ShowFacets.NEVER  # they count the whole table, for each choice
 
@@ -87,7 +92,9 @@ class CarefulAdmin(admin.ModelAdmin[Any]):
     # --- What is written, and recorded ---
 
     def formfield_for_manytomany(self, db_field: Any, request: Any = None, **kwargs: Any) -> Any:
-        return super().formfield_for_manytomany(db_field, request, **{"form_class": RowsField} | kwargs)
+        """Checkboxes: a choice of many without the key that has to be held down."""
+        ours = {"form_class": RowsField, "widget": forms.CheckboxSelectMultiple()}
+        return super().formfield_for_manytomany(db_field, request, **ours | kwargs)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """Locked where a form is being saved, so that what is allowed, compared and recorded is what is written over."""
@@ -154,26 +161,25 @@ class CarefulAdmin(admin.ModelAdmin[Any]):
         *,
         action: str,
         title: str,
-        form: ReasonForm,
+        form: forms.Form,
         rows: Iterable[Model],
         lines: Sequence[str],
         notes: Sequence[str],
+        will_not: Sequence[str] = (),
     ) -> TemplateResponse:
         """The page between the list and the act: what will happen, to whom, and why."""
-        request.current_app = self.admin_site.name
-        context = {
-            **self.admin_site.each_context(request),
-            "title": title,
-            "opts": self.opts,
-            "action": action,
-            "form": form,
-            "rows": rows,
-            "lines": lines,
-            "notes": notes,
-            "checkbox_name": ACTION_CHECKBOX_NAME,
-            "media": self.media,
-        }
-        return TemplateResponse(request, "admin/confirm_act.html", context)
+        return confirmation(
+            request,
+            site=self.admin_site,
+            title=title,
+            form=form,
+            will=lines,
+            will_not=will_not,
+            notes=notes,
+            hidden=[("action", action), *((ACTION_CHECKBOX_NAME, row.pk) for row in rows)],
+            cancel_url=reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"),
+            back_to=self.opts.verbose_name_plural,
+        )
 
 
 class ReadOnlyAdmin(CarefulAdmin):

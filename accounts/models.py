@@ -3,6 +3,7 @@
 import uuid
 from typing import Any, ClassVar
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core.exceptions import ValidationError
@@ -12,6 +13,9 @@ from django.utils.crypto import salted_hmac
 
 from accounts import clock, identifiers, roles
 from accounts.fields import CanonicalField
+
+# What may stand beside a password; recovery codes come with them and are none by themselves.
+SECOND_FACTORS = ("totp", "webauthn")
 
 
 class Role(models.Model):
@@ -31,6 +35,11 @@ class UserQuerySet(models.QuerySet["User"]):
     def with_role_names(self) -> "UserQuerySet":
         """Each user with `role_names_json` (roles.parse_names), in the same statement."""
         return self.annotate(role_names_json=RawSQL(roles.names_sql(user_column="accounts_user.id"), ()))  # noqa: S611 - a constant
+
+    def with_second_factor(self) -> "UserQuerySet":
+        """Each user with `second_factor_enrolled`, in the same statement."""
+        factors = apps.get_model("mfa", "Authenticator").objects.filter(user=models.OuterRef("pk"), type__in=SECOND_FACTORS)
+        return self.annotate(second_factor_enrolled=models.Exists(factors))
 
     def identified_by(self, canonical: str) -> "UserQuerySet":
         field = "email_canonical" if identifiers.is_email(canonical) else "username_canonical"
@@ -84,6 +93,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     )
     is_staff = models.BooleanField("staff", default=False, help_text="May sign in to the admin.")
     session_epoch = models.PositiveIntegerField(default=0, editable=False)
+    last_totp_step = models.PositiveBigIntegerField(
+        default=0, db_default=0, editable=False, help_text="the time step of the last code of an authenticator app that was taken"
+    )
     last_sign_in_at = models.DateTimeField("last sign-in", null=True, blank=True, editable=False)
     created_at = models.DateTimeField("created", default=clock.now, editable=False)
     roles = models.ManyToManyField(Role, blank=True, related_name="users")
@@ -133,8 +145,11 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     @property
     def has_second_factor(self) -> bool:
-        """No factor but the password can be enrolled so far."""
-        return False
+        """Whether an authenticator app or a passkey is enrolled; asks the database unless `with_second_factor` did."""
+        known: bool | None = self.__dict__.get("second_factor_enrolled")
+        if known is None:
+            return bool(User.objects.filter(pk=self.pk).with_second_factor().values_list("second_factor_enrolled", flat=True).first())
+        return known
 
     def get_session_auth_hash(self) -> str:
         """Of Django's own sessions: also a raised epoch ends them."""
@@ -182,6 +197,9 @@ class LoginCounter(models.Model):
         verbose_name = "lockout"
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=("digest", "source"), name="login_counter_lane")
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=("locked_until",), condition=models.Q(locked_until__isnull=False), name="login_counter_locked")
         ]
         permissions = (("unlock_user", "Can lift a lock"),)
 

@@ -138,7 +138,7 @@ def _page(
     language = language_of(request)
     texts = TEXTS[language]
     messages = reasons or ([texts[message]] if message else [])
-    context: dict[str, Any] = {"state": state, "texts": texts, "text": texts[state], "messages": messages, "language": language}
+    context: dict[str, Any] = {"state": state, "texts": texts, "text": texts[state], "reasons": messages, "language": language}
     context["offers_another"] = message == "invalid_code"
     # Else it is still good, and no longer in the address bar.
     context["code"] = "" if message == "invalid_code" else request.POST.get("code", "")

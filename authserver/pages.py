@@ -3,13 +3,16 @@
 import logging
 import secrets
 import sys
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render as render_template
+from django.utils.translation import gettext_lazy as _
 
 from authserver import metrics_page
+from authserver.page_middleware import is_page
 from oauth import keys
 from oauth.errors import InvalidRequest, MethodNotAllowed, NotFound, TemporarilyUnavailable
 from oauth.grant_types import offered
@@ -63,16 +66,37 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return render(refusal)
 
 
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """A page of the admin that is not for this member of staff."""
+    return _error_page(
+        request, _("This page is not for you"), _("Your role does not include it. Whoever gave you the role can change it."), 403
+    )
+
+
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return render(NotFound(NOTHING_HERE))
+    """For machines as everywhere; a person who mistyped an address gets a page."""
+    if not _is_for_a_person(request):
+        return render(NotFound(NOTHING_HERE))
+    return _error_page(request, _("There is nothing here"), _("The address is mistyped, or what was here is gone."), 404)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """A bug. The traceback is in the log under the error_id of the answer."""
     error_id = secrets.token_hex(8)
     logger.error("internal error", exc_info=sys.exc_info(), extra={"error_id": error_id, "path": request.path})
+    if _is_for_a_person(request):
+        text = _("The server failed. It is not your fault. Tell whoever runs it the number below.")
+        return _error_page(request, _("Something went wrong"), text, 500, error_id=error_id)
     body = {"error": "server_error", "error_description": "The server failed. Tell its operator the error_id.", "error_id": error_id}
     return respond(body, status=500)
+
+
+def _is_for_a_person(request: HttpRequest) -> bool:
+    return is_page(request) and "text/html" in request.META.get("HTTP_ACCEPT", "")
+
+
+def _error_page(request: HttpRequest, title: Any, text: Any, status: int, *, error_id: str = "") -> HttpResponse:
+    return render_template(request, "error.html", {"title": title, "text": text, "error_id": error_id}, status=status)
 
 
 def _has_metrics_token(request: HttpRequest) -> bool:

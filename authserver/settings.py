@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import allauth
 import dj_database_url
 import django_stubs_ext
 
@@ -183,6 +184,10 @@ BRUTE_FORCE_THRESHOLD = env.integer("AUTH_SERVICE__BRUTE_FORCE_THRESHOLD", defau
 BRUTE_FORCE_LOCKOUT_DURATION = env.seconds("AUTH_SERVICE__BRUTE_FORCE_LOCKOUT_DURATION", default=timedelta(minutes=15), most=86400)
 RATE_LIMIT_PER_USERNAME = env.rate("AUTH_SERVICE__RATE_LIMIT_PER_USERNAME", default="50/d")
 
+# --- Sessions of browsers (accounts.browser_sessions) --------------------------------------------
+BROWSER_SESSION_IDLE = env.seconds("AUTH_SERVICE__BROWSER_SESSION_IDLE", default=timedelta(hours=1), least=60, most=86400)
+BROWSER_SESSION_MAX_AGE = env.seconds("AUTH_SERVICE__BROWSER_SESSION_MAX_AGE", default=timedelta(hours=12), least=60, most=604800)
+
 # --- Ceilings on what one address may send (accounts.throttling) ---------------------------------
 ENABLE_RATE_LIMITING = env.flag("AUTH_SERVICE__ENABLE_RATE_LIMITING", default=True)
 RATE_LIMIT_PER_IP = env.rate("AUTH_SERVICE__RATE_LIMIT_PER_IP", default="1200/m")
@@ -246,7 +251,7 @@ CONFIGURATION_NOTES = tuple(env.notes)
 
 # --- Django ------------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "authserver.apps.StaffAdminConfig",
+    "authserver.admin.apps.Config",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -256,6 +261,8 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "oauth2_provider",
+    "accounts.apps.AllauthAccountConfig",
+    "allauth.mfa",
     "accounts",
     "oauth",
 ]
@@ -267,6 +274,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "authserver.page_middleware.Pages",
 ]
 TEMPLATES = [
     {
@@ -278,11 +286,15 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "accounts.themes.context",
             ]
         },
     }
 ]
 LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("ru", "Русский")]
+LOCALE_PATHS = [BASE_DIR / "locale", Path(allauth.__file__).parent / "locale"]
+FORMAT_MODULE_PATH = "authserver.formats"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
@@ -298,11 +310,18 @@ STORAGES = {
 
 # --- Cookies and headers of the pages for people -----------------------------------------------
 _cookie_prefix = "__Host-" if REQUIRE_HTTPS else ""
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # no cookie that holds what a page says
 SESSION_ENGINE = "accounts.browser_sessions"
 SESSION_COOKIE_NAME = f"{_cookie_prefix}authserver-session"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = REQUIRE_HTTPS
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_AGE = int(BROWSER_SESSION_MAX_AGE.total_seconds())  # the server's own limits end it earlier
+THEME_COOKIE_NAME = f"{_cookie_prefix}authserver-theme"
+LANGUAGE_COOKIE_NAME = f"{_cookie_prefix}authserver-language"
+LANGUAGE_COOKIE_AGE = 365 * 86400
+LANGUAGE_COOKIE_SECURE = REQUIRE_HTTPS
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_NAME = f"{_cookie_prefix}authserver-csrf"
 CSRF_COOKIE_HTTPONLY = True
 SECURE_CONTENT_TYPE_NOSNIFF = True
@@ -323,6 +342,36 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W021",  # HSTS preload is for the owner of the domain to ask.
     "oauth2_provider.W002",  # The password grant is this server's own and can be switched off (PASSWORD_GRANT).
 ]
+
+# --- Sign-in in a browser: allauth's pages and second factors, over our own passwords, lockout and audit ----
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/admin/"
+ACCOUNT_ADAPTER = "accounts.sign_in_adapters.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = "username"
+ACCOUNT_SESSION_REMEMBER = True  # no box for it: the limits of the session are the server's
+ACCOUNT_LOGOUT_REDIRECT_URL = "/sign-in"
+ACCOUNT_RATE_LIMITS = False  # accounts.lockout and accounts.throttling count, for every door together
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 15 * 60
+ACCOUNT_FORMS = {"login": "accounts.sign_in_forms.SignInForm", "reauthenticate": "accounts.sign_in_forms.PasswordAgainForm"}
+MFA_ADAPTER = "accounts.sign_in_adapters.MFAAdapter"
+MFA_FORMS = {
+    "authenticate": "accounts.sign_in_forms.CodeForm",
+    "reauthenticate": "accounts.sign_in_forms.CodeAgainForm",
+    "authenticate_webauthn": "accounts.sign_in_forms.PasskeyForm",
+    "reauthenticate_webauthn": "accounts.sign_in_forms.PasskeyAgainForm",
+    "login_webauthn": "accounts.sign_in_forms.PasskeyAloneForm",
+    "add_webauthn": "accounts.sign_in_forms.NewPasskeyForm",
+    "activate_totp": "accounts.sign_in_forms.NewAuthenticatorForm",
+}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # addresses are confirmed by accounts.email_change
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_RATE_LIMITS = False
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_WEBAUTHN_USER_VERIFICATION = "required"
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = DEVELOPMENT  # a browser has passkeys at http://localhost alone
 
 # --- django-oauth-toolkit: the frame. Its own token rows are never written. ----------------------
 OAUTH2_PROVIDER_APPLICATION_MODEL = "oauth.Client"

@@ -138,10 +138,17 @@ def _door(request: TokenRequest) -> Door:
 
 
 def _ensure_password_suffices(authenticated: Authenticated) -> None:
-    # SECURITY: who can change the server needs more than a password, and this grant has nothing else to ask for.
+    # SECURITY: this grant has nothing else to ask for: it would be the way around the second factor.
+    if authenticated.user.has_second_factor:
+        _refuse_password_alone(authenticated, "second factor")
+    # SECURITY: who can change the server needs more than a password.
     if authenticated.user.is_staff and not settings.DEVELOPMENT:
-        authentication.abandon(authenticated)
-        raise MfaRequired("staff account", user_id=authenticated.user.pk)
+        _refuse_password_alone(authenticated, "staff account")
+
+
+def _refuse_password_alone(authenticated: Authenticated, reason: str) -> None:
+    authentication.abandon(authenticated)
+    raise MfaRequired(reason, user_id=authenticated.user.pk)
 
 
 def _record_failed_sign_in(request: TokenRequest, refusal: OAuthError, *, count: int) -> None:

@@ -117,7 +117,7 @@ def ask(gateway: str) -> None:
         assert session["address"] == CLIENT_ADDRESS
         assert len(proxy.get("/.well-known/jwks.json").json()["keys"]) >= 1
 
-        [stylesheet] = re.findall(r'href="(/static/admin/css/base\.[0-9a-f]{12}\.css)"', proxy.get("/admin/login/").text)
+        [stylesheet] = re.findall(r'href="(/static/app\.[0-9a-f]{12}\.css)"', proxy.get("/sign-in").text)
         style = proxy.get(stylesheet)
         assert style.status_code == 200
         assert "immutable" in style.headers["Cache-Control"]

@@ -1,28 +1,49 @@
-"""Run the suite on SQLite, then on PostgreSQL. Arguments go to pytest."""
+"""Run the suite on SQLite, then on PostgreSQL, and the pages in a browser once. Arguments go to pytest."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+BROWSER = "tests/browser"
 sys.path.insert(0, str(ROOT))
 
 from tests.postgres import find_binaries, postgres  # noqa: E402 - after the path it is found on
 
 
-def run(label: str, **environment: str) -> int:
+def run(label: str, *arguments: str, **environment: str) -> int:
     print(f"\n=== {label} ===", flush=True)
-    return subprocess.run([sys.executable, "-m", "pytest", *sys.argv[1:]], cwd=ROOT, env=os.environ | environment, check=False).returncode
+    return subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=os.environ | environment, check=False).returncode
 
 
 def main() -> int:
-    failed = run("SQLite", TEST_DB_URL="")
+    arguments = sys.argv[1:]
+    asked_for = [argument for argument in arguments if (ROOT / argument.partition("::")[0]).exists()]
+    failed = run_in_browser(arguments) if not asked_for or any(BROWSER in argument for argument in asked_for) else 0
+    if asked_for and all(BROWSER in argument for argument in asked_for):
+        return failed
+    return run_on_databases([*arguments, f"--ignore={BROWSER}"]) or failed
+
+
+def run_on_databases(arguments: list[str]) -> int:
+    failed = run("SQLite", *arguments, TEST_DB_URL="")
     if find_binaries() is None:
         print("\nPostgreSQL is not installed, so half of the suite did not run: apt-get install postgresql", file=sys.stderr)
         return 3 if os.environ.get("CI") == "true" else failed
     with postgres() as url:
-        return run("PostgreSQL", TEST_DB_URL=url) or failed
+        return run("PostgreSQL", *arguments, TEST_DB_URL=url) or failed
+
+
+def run_in_browser(arguments: list[str]) -> int:
+    """Once: what a page looks like does not depend on the database."""
+    if shutil.which("chromium") is None and shutil.which("chromium-browser") is None:
+        print("\nChromium is not installed, so no page was looked at: apt-get install chromium", file=sys.stderr)
+        return 3 if os.environ.get("CI") == "true" else 0
+    own = [argument for argument in arguments if BROWSER in argument]
+    options = [argument for argument in arguments if not (ROOT / argument.partition("::")[0]).exists()]
+    return run("Browser", *options, *(own or [BROWSER]), TEST_DB_URL="")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,17 @@
 
 import re
 
+from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
+from allauth.mfa.utils import decrypt
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.urls import reverse
 
+from accounts import clock
+from accounts.models import User
+from accounts.sign_in_adapters import PROVED_BY_SECOND_FACTOR
+from tests import secrecy
 from tests.conftest import PASSWORD
 
 BROWSER = "Mozilla/5.0 (staff)"
@@ -25,11 +33,66 @@ def token_in(response):
     return re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', response.content.decode())[1]
 
 
+def enrol(user):
+    """Give the user an authenticator app and recovery codes, unless there is one; its seed."""
+    found = Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).first()
+    if found is None:
+        found = TOTP.activate(user, _remembered(generate_totp_secret())).instance
+        RecoveryCodes.activate(user)
+    return decrypt(found.data["secret"])
+
+
+def _remembered(seed):
+    secrecy.remember("the seed of an authenticator app", seed)
+    return seed
+
+
+def code_of(user, *, steps=0):
+    """What the user's app shows now, or `steps` half minutes from now; as if none had been used before."""
+    User.objects.filter(pk=user.pk).update(last_totp_step=0)
+    return totp_code(enrol(user), steps=steps)
+
+
+def totp_code(seed, *, steps=0):
+    return format_hotp_value(hotp_value(seed, int(clock.now().timestamp()) // 30 + steps))
+
+
+def send_password(browser, username, password=PASSWORD, *, to="/admin/", **extra):
+    """Fill in the form of /sign-in as a person does."""
+    form = browser.get("/sign-in", {"next": to})
+    credentials = {"login": username, "password": password, "csrfmiddlewaretoken": token_in(form), "next": to}
+    return browser.post("/sign-in", credentials, **extra)
+
+
+def send_code(browser, code, **extra):
+    form = browser.get("/sign-in/code")
+    return browser.post("/sign-in/code", {"code": code, "csrfmiddlewaretoken": token_in(form)}, **extra)
+
+
 def log_in(browser, username, password=PASSWORD, **extra):
-    """Fill in the form of /admin/login/ as a person does."""
-    form = browser.get("/admin/login/", {"next": "/admin/"})
-    credentials = {"username": username, "password": password, "csrfmiddlewaretoken": token_in(form), "next": "/admin/"}
-    return browser.post("/admin/login/", credentials, **extra)
+    """Sign in with the password, and with the second factor that every member of staff has in these tests."""
+    try:
+        user = User.objects.get_by_natural_key(username)
+    except User.DoesNotExist:
+        user = None
+    if user is not None and user.is_staff:
+        enrol(user)
+    answer = send_password(browser, username, password, **extra)
+    if user is None or answer.status_code != 302 or answer["Location"] != "/sign-in/code":
+        return answer
+    return send_code(browser, code_of(user), **extra)
+
+
+def let_in(browser, user, *, ago=clock.NONE):
+    """Django's force_login, as if the second factor had been given, so long ago."""
+    enrol(user)
+    browser.force_login(user, backend="accounts.authentication.Backend")
+    session = browser.session
+    session[PROVED_BY_SECOND_FACTOR] = str(user.pk)
+    record = {"method": "mfa", "type": "totp", "at": (clock.now() - ago).timestamp()}
+    session["account_authentication_methods"] = [record]
+    session["account_authentication_methods_user"] = str(user.pk)
+    session.save()
 
 
 def form_of(response):

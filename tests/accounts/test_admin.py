@@ -18,7 +18,7 @@ from accounts.models import AuditEvent, LoginCounter, Role, User
 from oauth.models import Client, Session, SigningKey
 from tests.accounts.spellings import wide
 from tests.conftest import PASSWORD
-from tests.staff import BROWSER, errors_in, form_of, log_in, page, password_page
+from tests.staff import BROWSER, code_of, enrol, errors_in, form_of, log_in, page, password_page, send_code, send_password
 
 pytestmark = pytest.mark.django_db
 
@@ -122,9 +122,9 @@ def test_a_wrong_password_and_a_missing_account_look_the_same(root, browser):
 @pytest.mark.checklist(100)
 def test_a_form_without_its_token_is_refused(root):
     browser = Browser(enforce_csrf_checks=True)
-    browser.get("/admin/login/")
+    browser.get("/sign-in")
 
-    response = browser.post("/admin/login/", {"username": "root", "password": PASSWORD})
+    response = browser.post("/sign-in", {"login": "root", "password": PASSWORD})
 
     assert response.status_code == 403
     assert browser.get("/admin/").status_code == 302
@@ -136,11 +136,12 @@ def test_the_form_of_the_page_passes_the_check_of_its_token(root):
 
 
 @pytest.mark.checklist(100)
-def test_signing_in_gives_a_session_of_another_name(root, bob, browser):
-    browser.force_login(bob)
+def test_signing_in_gives_a_session_of_another_name(root, browser):
+    enrol(root)
+    send_password(browser, "root")
     before = browser.cookies[django_settings.SESSION_COOKIE_NAME].value
 
-    log_in(browser, "root")
+    assert send_code(browser, code_of(root)).status_code == 302
 
     assert browser.cookies[django_settings.SESSION_COOKIE_NAME].value != before
 
@@ -163,8 +164,9 @@ def test_signing_in_leaves_an_event_and_so_does_failing_to(root, browser):
     log_in(browser, "nobody", "a wrong password", HTTP_USER_AGENT=BROWSER)
     log_in(browser, "root", HTTP_USER_AGENT=BROWSER)
 
-    succeeded, unknown, wrong = AuditEvent.objects.all()
-    assert {event.user_agent for event in (wrong, unknown, succeeded)} == {BROWSER}
+    succeeded, code, unknown, wrong = AuditEvent.objects.all()
+    assert {event.user_agent for event in (wrong, unknown, code, succeeded)} == {BROWSER}
+    assert (code.event, code.detail, code.target) == ("user:second_factor:used", {"kind": "totp"}, str(root.pk))
     assert [event.event for event in (wrong, unknown, succeeded)] == [
         "user:sign_in:failed",
         "user:sign_in:failed",

@@ -1,5 +1,7 @@
 """The admin's cookie, and what of it is stored."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.hashers import make_password
 from django.contrib.sessions.models import Session
@@ -7,13 +9,14 @@ from django.test import Client as Browser
 
 from accounts.models import User
 from tests.conftest import PASSWORD
+from tests.staff import log_in
 
 
 @pytest.fixture
 def signed_in_browser(db):
     User.objects.create_superuser("root", password=PASSWORD)
     browser = Browser()
-    assert browser.post("/admin/login/?next=/admin/", {"username": "root", "password": PASSWORD}).status_code == 302
+    assert log_in(browser, "root").status_code == 302
     assert browser.get("/admin/").status_code == 200
     return browser
 
@@ -38,7 +41,7 @@ def test_the_key_changes_at_sign_in_and_a_planted_one_is_not_taken(db, settings)
     browser = Browser()
     browser.cookies[settings.SESSION_COOKIE_NAME] = "planted-by-mallory-planted-by-mallory"
 
-    browser.post("/admin/login/?next=/admin/", {"username": "root", "password": PASSWORD})
+    log_in(browser, "root")
 
     assert cookie_of(browser, settings) != "planted-by-mallory-planted-by-mallory"
     assert browser.get("/admin/").status_code == 200
@@ -66,7 +69,37 @@ def test_staff_whose_hash_is_renewed_at_sign_in_stay_signed_in(db):
     User.objects.update(password=make_password(PASSWORD, hasher="pbkdf2_sha256"))
     browser = Browser()
 
-    assert browser.post("/admin/login/?next=/admin/", {"username": "root", "password": PASSWORD}).status_code == 302
+    assert log_in(browser, "root").status_code == 302
 
     assert not User.objects.get().password.startswith("pbkdf2_sha256")
     assert browser.get("/admin/").status_code == 200
+
+
+@pytest.mark.checklist(100)
+def test_a_session_ends_when_nobody_uses_it(signed_in_browser, later, settings):
+    later(seconds=settings.BROWSER_SESSION_IDLE.total_seconds() + 1)
+
+    assert signed_in_browser.get("/admin/").status_code == 302
+
+
+@pytest.mark.checklist(100)
+def test_a_session_that_is_used_goes_on_until_it_is_old(signed_in_browser, later, settings):
+    settings.BROWSER_SESSION_MAX_AGE = timedelta(hours=3)
+
+    answers = []
+    for _ in range(5):
+        later(minutes=50)
+        answers.append(signed_in_browser.get("/admin/").status_code)
+
+    assert answers == [200, 200, 200, 302, 302]
+
+
+def test_a_session_in_use_is_written_once_a_minute_at_most(signed_in_browser, later, count_statements):
+    def writes():
+        with count_statements() as statements:
+            signed_in_browser.get("/admin/")
+        return [query["sql"] for query in statements.captured_queries if query["sql"].startswith("UPDATE")]
+
+    later(minutes=2)
+    assert len(writes()) == 1
+    assert writes() == []

@@ -128,10 +128,10 @@ def test_who_used_up_an_address_signs_in_to_the_admin_as_little_as_to_an_app(lim
         post(limited, guess(), address=address)
 
     with httpx.Client(base_url=limited_server.base_url, headers={"X-Forwarded-For": address}, timeout=20) as browser:
-        page = browser.get("/admin/login/")
+        page = browser.get("/sign-in")
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)[1]
-        form = {"csrfmiddlewaretoken": token, "username": "user@example.com", "password": "password123"}
-        answer = browser.post("/admin/login/", data=form, headers={"Referer": limited_server.base_url})
+        form = {"csrfmiddlewaretoken": token, "login": "user@example.com", "password": "password123"}
+        answer = browser.post("/sign-in", data=form, headers={"Referer": limited_server.base_url})
 
     assert "Too many failed attempts from your network. Try again later." in answer.text
 

@@ -100,11 +100,11 @@ def test_a_lock_reaches_neither_the_owners_refresh_nor_their_own_network(guarded
 def test_the_admins_door_and_the_token_endpoint_count_as_one(guarded_server, guarded, address):
     headers = {"X-Forwarded-For": address}
     with httpx.Client(base_url=guarded_server.base_url, headers=headers, timeout=20) as browser:
-        page = browser.get("/admin/login/")
+        page = browser.get("/sign-in")
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)[1]
-        form = {"csrfmiddlewaretoken": token, "username": "user@example.com", "password": "wrong"}
+        form = {"csrfmiddlewaretoken": token, "login": "user@example.com", "password": "wrong"}
         for _ in range(3):
-            assert browser.post("/admin/login/", data=form, headers={"Referer": guarded_server.base_url}).status_code == 200
+            assert browser.post("/sign-in", data=form, headers={"Referer": guarded_server.base_url}).status_code == 200
     for _ in range(2):
         assert post(guarded, WRONG, address=address).json()["error"] == "invalid_grant"
 

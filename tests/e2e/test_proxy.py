@@ -118,11 +118,11 @@ def test_plain_http_is_refused_for_programs_and_redirected_for_people_whatever_t
 
 def test_the_form_of_the_admin_is_accepted_over_tls(site: Site) -> None:
     with site.browser() as browser:
-        form = browser.get("/admin/login/")
+        form = browser.get("/sign-in")
         csrf_token = form.text.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
-        fields = {"username": "alice", "password": "not hers", "csrfmiddlewaretoken": csrf_token}
+        fields = {"login": "alice", "password": "not hers", "csrfmiddlewaretoken": csrf_token}
         cookies = "; ".join(f"{name}={value}" for name, value in form.cookies.items())
-        answer = browser.post("/admin/login/", data=fields, headers={"Origin": f"https://{HOST}", "Cookie": cookies})
+        answer = browser.post("/sign-in", data=fields, headers={"Origin": f"https://{HOST}", "Cookie": cookies})
 
     assert form.status_code == 200
     assert all(cookie.startswith("__Host-") for cookie in form.cookies)

@@ -44,6 +44,7 @@ from oauth.models import Client, Session, SigningKey
 from oauth.refresh_tokens import RefreshToken
 from tests import secrecy
 from tests.conftest import Answer
+from tests.staff import code_of, enrol
 
 WINDOW = 16  # so many characters of a secret in a row are as bad as the whole
 
@@ -330,18 +331,22 @@ def work_in_the_admin(life):
     name, csrf = django_settings.SESSION_COOKIE_NAME, django_settings.CSRF_COOKIE_NAME
 
     def submit(path, status=302, **fields):
-        browser.get("/admin/login/?next=/admin/")
+        browser.get("/sign-in?next=/admin/")
         response = browser.post(path, fields | {"csrfmiddlewaretoken": browser.cookies[csrf].value})
         assert response.status_code == status, (path, response.status_code)
         life.keep(*(browser.cookies[each].value for each in (name, csrf) if each in browser.cookies))
 
     wrong, changed, made, own = (secrets.token_urlsafe(18) for _ in range(4))
     life.keep(wrong, changed, made, own)
-    submit("/admin/login/?next=/admin/", status=200, username="admin", password=wrong)
-    submit("/admin/login/?next=/admin/", username="admin", password=life.passwords["admin"])
+    admin = User.objects.get(username="admin")
+    life.keep(enrol(admin))
+    submit("/sign-in", status=200, login="admin", password=wrong)
+    submit("/sign-in", login="admin", password=life.passwords["admin"])
+    submit("/sign-in/code", code=code_of(admin))
     submit("/admin/logout/", status=200)
-    submit("/admin/login/?next=/admin/", username="admin@example.com", password=wrong, status=200)
-    submit("/admin/login/?next=/admin/", username="admin", password=life.passwords["admin"])
+    submit("/sign-in", login="admin@example.com", password=wrong, status=200)
+    submit("/sign-in", login="admin", password=life.passwords["admin"])
+    submit("/sign-in/code", code=code_of(admin))
     bob = User.objects.get(username="bob")
     submit(f"/admin/accounts/user/{bob.pk}/password/", password1=changed, password2=changed)
     submit("/admin/accounts/user/add/", username="dave", usable_password="true", password1=made, password2=made)

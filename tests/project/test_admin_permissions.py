@@ -22,7 +22,7 @@ from accounts.clock import Instant
 from accounts.models import AuditEvent, LoginCounter, Role, User
 from oauth.models import Client, Session
 from tests.conftest import PASSWORD
-from tests.staff import act, confirm, errors_in, form_of, log_in, messages_in, page, password_page
+from tests.staff import act, confirm, errors_in, form_of, let_in, log_in, messages_in, page, password_page
 
 pytestmark = [pytest.mark.django_db, pytest.mark.checklist(101)]
 
@@ -103,7 +103,7 @@ FILTERED = sorted({each for pages in admin.site._registry.values() for each in p
 def browser_of(user):
     browser = Browser(raise_request_exception=False)  # a failure is an answer 500
     if user is not None:
-        browser.force_login(user)
+        let_in(browser, user)
     return browser
 
 
@@ -235,7 +235,7 @@ def test_no_address_is_a_failure_of_the_server_whatever_follows_it(cast, rows, p
 def test_every_form_needs_the_token_of_its_page(cast, rows):
     before = everything()
     browser = Browser(raise_request_exception=False, enforce_csrf_checks=True)
-    browser.force_login(cast["root"])
+    let_in(browser, cast["root"])
 
     answers = {name: browser.post(path, form).status_code for name, (path, form) in addresses(rows).items()}
 

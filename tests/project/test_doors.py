@@ -13,16 +13,18 @@ from authserver import openapi
 from authserver.env import Rate
 from tests.conftest import PASSWORD
 from tests.project.test_architecture import FILES
-from tests.staff import log_in, token_in
+from tests.staff import let_in, log_in, send_password, token_in
 
 # Who asks for a password to be verified, and the URLs that lead there.
 CALLERS = {
     "oauth.grant_types.password": {"/oauth/token"},
     "oauth.account_api._prove_again": {"/api/v1/me/password", "/api/v1/me/email"},
-    "accounts.authentication.authenticate": {"/admin/login/"},  # Backend's, which Django's form for signing in calls
+    "accounts.authentication.authenticate": {"/sign-in"},  # Backend's, which allauth's form for signing in calls
+    "accounts.sign_in_adapters.reauthenticate": {"/sign-in/again"},
     "accounts.admin_site._prove": {"/admin/password_change/"},
     "oauth.sign_in.verify_password": set(),  # hands the question on
 }
+PAGES = ("/admin/", "/sign-in")
 DOORS = sorted(set().union(*CALLERS.values()))
 
 # Where a password is set and none is verified.
@@ -75,7 +77,7 @@ def content_of(response):
 def test_every_page_with_a_field_for_a_password_is_on_the_list(make_user):
     staff = make_user("staff", is_staff=True, is_superuser=True)
     anybody, browser = Browser(raise_request_exception=False), Browser(raise_request_exception=False)
-    browser.force_login(staff)
+    let_in(browser, staff)
     paths = {path.replace("<path:object_id>", "{}").replace("<id>", "{}") for path in pages(get_resolver())}
     plain = {path for path in paths if "<" not in path and "(" not in path and "logout" not in path}
 
@@ -86,7 +88,7 @@ def test_every_page_with_a_field_for_a_password_is_on_the_list(make_user):
         if b'type="password"' in content_of(each.get(path.replace("{}", str(staff.pk))))
     }
 
-    assert with_a_field - SETS_ALONE == {path for path in DOORS if path.startswith("/admin/")}
+    assert with_a_field - SETS_ALONE == {path for path in DOORS if path.startswith(PAGES)}
 
 
 def test_every_operation_that_takes_a_password_is_on_the_list():
@@ -101,7 +103,7 @@ def test_every_operation_that_takes_a_password_is_on_the_list():
         if isinstance(operation, dict) and any(f'schemas/{name}"' in json.dumps(operation.get("requestBody", {})) for name in taking)
     }
 
-    assert with_one - SETS_ALONE == {path for path in DOORS if not path.startswith("/admin/")}
+    assert with_one - SETS_ALONE == {path for path in DOORS if not path.startswith(PAGES)}
 
 
 # --- Each of them counts -------------------------------------------------------------------------
@@ -128,9 +130,12 @@ def present(alice, sign_in, _portal):
     def send(door, password):
         match door:
             case "/oauth/token":
-                return sign_in(password=password).status == 200
-            case "/admin/login/":
-                return log_in(outside, "alice", password).status_code == 302
+                return sign_in(password=password).error == "mfa_required"  # it was right, and does not suffice
+            case "/sign-in":
+                return send_password(outside, "alice", password).status_code == 302
+            case "/sign-in/again":
+                page = inside.get(door)
+                return inside.post(door, {"password": password, "csrfmiddlewaretoken": token_in(page)}).status_code == 302
             case "/admin/password_change/":
                 form = {"old_password": password, "new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
                 page = inside.get(door)
@@ -170,7 +175,7 @@ def test_a_failure_at_any_door_counts_towards_the_ceiling_of_all(present, sign_i
     assert [each for each in DOORS if present(each, PASSWORD)] == []
     assert User.objects.get(username="alice").check_password(PASSWORD)
     assert sign_in(password=PASSWORD).error == "rate_limit_exceeded"
-    assert sign_in(password=PASSWORD, REMOTE_ADDR="198.51.100.7").status == 200
+    assert sign_in(password=PASSWORD, REMOTE_ADDR="198.51.100.7").error == "mfa_required"
 
 
 def test_a_person_is_told_in_plain_words(present, settings, client):

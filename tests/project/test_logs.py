@@ -102,7 +102,7 @@ def test_a_refusal_at_the_gate_has_one_too(client, db, lines):
     [
         ("GET", "/oauth/verify?" + "&".join(["a"] * 1001), "", "TooManyFieldsSent"),
         ("GET", "/api/v1/me?" + "&".join(["a"] * 1001), "", "TooManyFieldsSent"),
-        ("POST", "/admin/login/", "a" * 3_000_000, "RequestDataTooBig"),
+        ("POST", "/sign-in", "a" * 3_000_000, "RequestDataTooBig"),
     ],
 )
 def test_what_django_refuses_is_one_line_with_its_kind_and_no_traceback(db, caplog, method, url, sent, kind):
@@ -118,7 +118,7 @@ def test_what_django_refuses_is_one_line_with_its_kind_and_no_traceback(db, capl
 
 
 def test_a_forged_form_is_still_told_of(db, caplog):
-    response = Client(enforce_csrf_checks=True).post("/admin/login/", {"username": "alice"})
+    response = Client(enforce_csrf_checks=True).post("/sign-in", {"login": "alice"})
 
     assert response.status_code == 403
     assert [line.name for line in caplog.records] == ["django.security.csrf"]
@@ -304,7 +304,7 @@ def test_the_cookies_of_browsers_are_remembered(search, client, db, settings):
     User.objects.create_superuser("root", password=PASSWORD)
 
     def write():
-        client.post("/admin/login/", {"username": "root", "password": PASSWORD})
+        client.post("/sign-in", {"login": "root", "password": PASSWORD})
         logging.getLogger("planted").debug(client.cookies[settings.SESSION_COOKIE_NAME].value)
 
     assert {leak.kind for leak in search(write, remember=lambda ledger: None)} == {"a cookie"}

@@ -27,7 +27,9 @@ def test_whatever_the_pages_load_is_collected_under_a_hashed_name(collected):
     loaded = [name for page in pages for name in re.findall(r'(?:src|href)="/static/([^"]+)"', page)]
 
     assert {re.sub(r"\.[0-9a-f]{12}\.", ".", name) for name in loaded} == {
-        "landing.css",
+        "app.css",
+        "app.js",
+        "icon.svg",
         "api_docs.css",
         "api_docs.js",
         f"{SWAGGER_UI}/swagger-ui.css",

@@ -1,7 +1,7 @@
 from django.contrib.admin.apps import AdminConfig
 
 
-class StaffAdminConfig(AdminConfig):
+class Config(AdminConfig):
     """Django's admin, on our own site."""
 
-    default_site = "accounts.admin_site.StaffSite"
+    default_site = "authserver.admin.site.Site"

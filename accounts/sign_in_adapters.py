@@ -1,0 +1,125 @@
+"""What allauth asks of us: whom it lets in, what it stores in clear, and what it says."""
+
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.models import Authenticator
+from django.contrib.auth import login
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from accounts import audit, authentication, browser_sessions, encryption, recent_sign_in
+from accounts.actors import actor_of
+from accounts.authentication import AuthenticationFailed, Door
+from accounts.hash_slots import Full
+from accounts.lockout import Busy, Locked
+from accounts.models import User
+
+PURPOSE = "second factors"
+# Of whom the session's second factor was; what a page of the admin asks for.
+PROVED_BY_SECOND_FACTOR = "proved_by_second_factor"
+
+
+class AccountAdapter(DefaultAccountAdapter):
+    """Sign-in with our own passwords, lockout and audit; nobody signs up here."""
+
+    error_messages = DefaultAccountAdapter.error_messages | {
+        "username_password_mismatch": _(
+            "Enter the right name and password for a staff account. After several failed attempts the name is locked for a while."
+        ),
+        "incorrect_password": _("This is not your password, or there were too many attempts."),
+    }
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        return False
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """Attempts are counted by accounts.lockout alone."""
+
+    def login(self, request: HttpRequest, user: AbstractBaseUser) -> None:
+        """The end of every sign-in. Whoever has no second factor has been recorded with the password."""
+        assert isinstance(user, User)  # noqa: S101 - for the type checker
+        by = request.session.pop("signing_in_by", None)
+        if by is not None:
+            try:
+                authentication.record_browser_sign_in(user, by=by, actor=actor_of(request))
+            except AuthenticationFailed:
+                raise PermissionDenied from None
+        login(request, user, backend="accounts.authentication.Backend")
+        browser_sessions.begin(request.session)
+
+    def logout(self, request: HttpRequest) -> None:
+        audit.record("user:sign_out:succeeded", target=request.user.pk, detail={"door": "admin"}, **actor_of(request))
+        super().logout(request)
+
+    def reauthenticate(self, user: AbstractBaseUser, password: str) -> bool:
+        """Through the door that counts attempts. Raises Throttled, for the form to tell."""
+        assert isinstance(user, User)  # noqa: S101 - for the type checker
+        actor = actor_of(self.request)
+        door = Door("admin", address=actor["address"], user_agent=actor["user_agent"])
+        try:
+            authenticated = authentication.authenticate(user.username, password=password, door=door)
+            with transaction.atomic():
+                authentication.accept(authenticated)
+                if authenticated.user.pk != user.pk:  # the name went to somebody else meanwhile
+                    return False
+                audit.record("user:reauthentication:succeeded", target=user.pk, detail={"by": "password"}, **actor)
+        except AuthenticationFailed as failure:
+            if failure.to_record:
+                detail = {"door": door.name, "reason": failure.reason, "count": failure.to_record}
+                audit.record("user:sign_in:failed", target=user.pk, detail=detail, **actor | {"actor_id": None})
+            return False
+        except (Locked, Busy, Full):
+            return False
+        return True
+
+    def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
+        return not recent_sign_in.is_recent(self.request)
+
+    def add_message(self, request: HttpRequest, level: int, message_template: str | None = None, *args: Any, **kwargs: Any) -> None:
+        """Without those that tell what the page shows anyway: somebody is signed in, or out."""
+        if message_template is None or message_template.startswith("mfa/"):
+            super().add_message(request, level, message_template, *args, **kwargs)
+
+    def respond_user_inactive(self, request: HttpRequest, user: AbstractBaseUser) -> HttpResponse:
+        raise PermissionDenied
+
+    def send_notification_mail(self, *args: Any, **kwargs: Any) -> None:
+        """The audit tells of it; allauth's own mail would bypass the outbox."""
+
+
+class MFAAdapter(DefaultMFAAdapter):
+    """Seeds and codes are encrypted; a telephone and a browser are told our name."""
+
+    def encrypt(self, text: str) -> str:
+        # SECURITY: or a copy of the database has everybody's second factor.
+        return encryption.encrypt(text.encode(), purpose=PURPOSE)
+
+    def decrypt(self, encrypted_text: str) -> str:
+        return encryption.decrypt(encrypted_text, purpose=PURPOSE).decode()
+
+    def get_totp_issuer(self) -> str:
+        return "authserver"
+
+    def get_totp_label(self, user: AbstractBaseUser) -> str:
+        return user.get_username()
+
+    def generate_authenticator_name(self, user: AbstractBaseUser, type: Authenticator.Type) -> str:
+        count = Authenticator.objects.filter(user_id=user.pk, type=type).count()
+        return gettext("Passkey") if not count else f"{gettext('Passkey')} {count + 1}"
+
+
+def is_proved_by_second_factor(request: HttpRequest) -> bool:
+    """Whether whoever is signed in here gave a second factor in this session, and still has one."""
+    user = request.user
+    # SECURITY: of this very user and this session: the factor of another, or one enrolled elsewhere meanwhile, proves nothing here.
+    return isinstance(user, User) and request.session.get(PROVED_BY_SECOND_FACTOR) == str(user.pk) and user.has_second_factor
+
+
+def note_second_factor(request: HttpRequest, user: User) -> None:
+    request.session[PROVED_BY_SECOND_FACTOR] = str(user.pk)
