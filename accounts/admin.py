@@ -1,6 +1,5 @@
 """Staff's view of people and of what happened. Nothing secret is shown, edited or searched."""
 
-import re
 from typing import Any
 
 from allauth.account.models import EmailAddress
@@ -11,21 +10,19 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminPasswordChangeForm, AdminUserCreationForm
 from django.contrib.auth.models import Group
 from django.db import transaction
-from django.db.models import QuerySet
 from django.forms import ModelForm, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
-from django.utils.translation import gettext_lazy as _
 
 from accounts import audit, outbox, passwords, users
 from accounts.actors import actor_of
-from accounts.careful_admin import CarefulAdmin, Changes, ReadOnlyAdmin
+from accounts.audit_admin import AuditEventAdmin, RefusalAdmin
+from accounts.careful_admin import CarefulAdmin, Changes
 from accounts.lockout_admin import LockoutAdmin
 from accounts.models import AuditEvent, LoginCounter, Refusal, Role, User
 
 LAST_SUPERUSER = "This is the last active superuser. Make another one first: else nobody could do what only superusers may."
 STAFF_FIELDS = ("is_staff", "is_superuser", "groups", "user_permissions")
-_ERROR_ID = re.compile(r"[0-9a-f]{16}")
 
 admin.site.unregister(Group)
 # SECURITY: allauth's own pages show and change the seeds of second factors. What staff may do to them is an act of its own.
@@ -183,48 +180,9 @@ class GroupAdmin(CarefulAdmin, DjangoGroupAdmin):
         return self.has_module_permission(request)
 
 
-class EventFilter(admin.SimpleListFilter):
-    """By the names that there are: to ask the table for them would read all of it."""
-
-    title = parameter_name = "event"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(event, event) for event in sorted(audit.EVENTS)]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEvent]) -> QuerySet[AuditEvent]:
-        return queryset.filter(event=self.value()) if self.value() in audit.EVENTS else queryset
-
-
-@admin.register(AuditEvent)
-class AuditEventAdmin(ReadOnlyAdmin):
-    list_display = ("at", "event", "actor_id", "target", "client_id", "address", "error_id")
-    list_title = _("Audit log")
-    list_filter = (EventFilter,)
-    show_full_result_count = False
-    search_fields = ("target", "client_id", "address", "error_id")
-    search_help_text = "An id of a user, session or key, a client_id, an address or an error_id."
-    uuid_search_fields = ("actor_id", "target")
-    fields = ("at", "event", "actor_id", "target", "client_id", "address", "user_agent", "error_id", "detail")
-
-
-@admin.register(Refusal)
-class RefusalAdmin(ReadOnlyAdmin):
-    list_title = _("Refused requests")
-    list_display = ("at", "error_id", "status", "error", "reason", "client_id", "address")
-    show_full_result_count = False
-    search_fields = ("error_id__exact", "client_id__exact", "address__startswith")
-    search_help_text = "The error_id of the answer, a client_id, a user's id or an address."
-    uuid_search_fields = ("user_id",)
-    fields = ("error_id", "at", "status", "error", "reason", "client_id", "user_id", "address", "user_agent", "shape", "skipped_before")
-
-    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Refusal], search_term: str) -> tuple[QuerySet[Refusal], bool]:
-        """An error_id by the primary key alone: a flood leaves millions of rows."""
-        if _ERROR_ID.fullmatch(search_term.strip()):
-            return queryset.filter(pk=search_term.strip()), False
-        return super().get_search_results(request, queryset, search_term)
-
-
 admin.site.register(LoginCounter, LockoutAdmin)
+admin.site.register(AuditEvent, AuditEventAdmin)
+admin.site.register(Refusal, RefusalAdmin)
 
 
 def _staff(request: HttpRequest) -> User:
