@@ -74,7 +74,7 @@ class CarefulAdmin(admin.ModelAdmin[Any]):
         """Without Django's deletion of many rows, which has no transaction: each row is deleted on its own page."""
         return {name: action for name, action in super().get_actions(request).items() if name != "delete_selected"}
 
-    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+    def formfield_for_manytomany(self, db_field: Any, request: Any = None, **kwargs: Any) -> Any:
         """Checkboxes: a choice of many without the key that has to be held down."""
         return super().formfield_for_manytomany(db_field, request, **{"widget": forms.CheckboxSelectMultiple()} | kwargs)
 

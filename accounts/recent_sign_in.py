@@ -73,5 +73,5 @@ def _lean(request: HttpRequest) -> HttpRequest:
     copy.META = {name: request.META[name] for name in names if name in request.META}
     copy.method, copy.path, copy.path_info = request.method, request.path, request.path_info
     copy.GET, copy.POST = request.GET, request.POST
-    copy._get_scheme = lambda: request.scheme  # type: ignore[method-assign] # as allauth's own copy
+    copy._get_scheme = lambda: request.scheme  # type: ignore[attr-defined] # as allauth's own copy
     return copy

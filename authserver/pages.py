@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render as render_template
 from django.utils.translation import gettext_lazy as _
 
@@ -49,7 +49,7 @@ def ready(request: HttpRequest) -> HttpResponse:
 def metrics(request: HttpRequest) -> HttpResponse:
     """GET /metrics, for who has the token. Everybody else is answered as where nothing is, whatever they send."""
     if not _has_metrics_token(request):
-        raise NotFound(NOTHING_HERE)
+        return not_found(request, Http404())
     if request.method not in {"GET", "HEAD"}:
         raise MethodNotAllowed("Use GET, HEAD.", headers={"Allow": "GET, HEAD"})
     try:

@@ -61,7 +61,7 @@ def _is_owner(request: HttpRequest) -> bool:
 
 def _locked_now() -> int:
     """At most one more than a badge shows: an attack locks thousands of names."""
-    return len(LoginCounter.objects.locked().order_by().values_list("pk", flat=True)[: BADGE_LIMIT + 1])  # type: ignore[attr-defined] # of its query set
+    return len(LoginCounter.objects.locked().order_by().values_list("pk", flat=True)[: BADGE_LIMIT + 1])
 
 
 # A new page of the admin is one more Entry here.

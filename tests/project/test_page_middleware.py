@@ -4,7 +4,7 @@ import pytest
 
 from authserver.page_middleware import is_page
 
-MACHINES = ["/oauth/token", "/oauth/verify", "/.well-known/jwks.json", "/api/v1/me", "/api/openapi.json", "/health", "/live", "/metrics"]
+MACHINES = ["/oauth/token", "/oauth/verify", "/.well-known/jwks.json", "/api/v1/me", "/api/openapi.json", "/health", "/live"]
 PAGES = ["/", "/sign-in", "/password-reset", "/confirm-email", "/api/docs", "/nothing-here"]
 
 
