@@ -3,6 +3,7 @@ from django.apps import AppConfig
 
 
 class AccountsConfig(AppConfig):
+    default = True  # of the two in this module
     name = "accounts"
     verbose_name = "People"
 

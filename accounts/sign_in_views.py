@@ -15,7 +15,7 @@ from allauth.mfa.webauthn.internal import auth as passkeys
 from allauth.mfa.webauthn.internal import flows as passkey_flows
 from allauth.mfa.webauthn.views import AddWebAuthnView, LoginWebAuthnView, ReauthenticateWebAuthnView, RemoveWebAuthnView
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
@@ -29,6 +29,7 @@ from accounts.recent_sign_in import requires_recent_sign_in
 from accounts.sign_in_adapters import note_second_factor
 
 SECURITY = reverse_lazy("mfa_index")
+MOST_DIGITS = 18  # of a row's number
 
 
 @method_decorator(never_cache, name="dispatch")
@@ -138,6 +139,11 @@ class RemovePasskey(RemoveWebAuthnView):
     """GET and POST /account/security/passkeys/{pk}/remove."""
 
     success_url = SECURITY
+
+    def get_queryset(self) -> Any:
+        if not self.kwargs["pk"].isdecimal() or len(self.kwargs["pk"]) > MOST_DIGITS:
+            raise Http404
+        return super().get_queryset()
 
     def form_valid(self, form: Any) -> HttpResponse:
         with transaction.atomic():

@@ -25,6 +25,6 @@ urlpatterns = [
     path("account/security/authenticator", login_required(sign_in.AddAuthenticator.as_view()), name="mfa_activate_totp"),
     path("account/security/authenticator/remove", login_required(sign_in.RemoveAuthenticator.as_view()), name="mfa_deactivate_totp"),
     path("account/security/passkeys/add", login_required(sign_in.AddPasskey.as_view()), name="mfa_add_webauthn"),
-    path("account/security/passkeys/<int:pk>/remove", login_required(sign_in.RemovePasskey.as_view()), name="mfa_remove_webauthn"),
+    path("account/security/passkeys/<str:pk>/remove", login_required(sign_in.RemovePasskey.as_view()), name="mfa_remove_webauthn"),
     path("account/security/recovery-codes", login_required(sign_in.NewRecoveryCodes.as_view()), name="mfa_generate_recovery_codes"),
 ]

@@ -9,7 +9,8 @@ from django.middleware.locale import LocaleMiddleware
 
 from authserver.middleware import MACHINE_PATHS, PROBES
 
-PAGES_AMONG_MACHINES = frozenset({"/api/docs"})
+# Metrics answer strangers as where nothing is, and nothing is a page.
+PAGES_AMONG_MACHINES = frozenset({"/api/docs", "/metrics"})
 
 
 class Pages:

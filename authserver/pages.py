@@ -7,10 +7,12 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render as render_template
+from django.template.loader import render_to_string
 from django.utils.translation import gettext_lazy as _
 
+from accounts import themes
 from authserver import metrics_page
 from authserver.page_middleware import is_page
 from oauth import keys
@@ -49,7 +51,7 @@ def ready(request: HttpRequest) -> HttpResponse:
 def metrics(request: HttpRequest) -> HttpResponse:
     """GET /metrics, for who has the token. Everybody else is answered as where nothing is, whatever they send."""
     if not _has_metrics_token(request):
-        raise NotFound(NOTHING_HERE)
+        return not_found(request, Http404())
     if request.method not in {"GET", "HEAD"}:
         raise MethodNotAllowed("Use GET, HEAD.", headers={"Allow": "GET, HEAD"})
     try:
@@ -96,7 +98,9 @@ def _is_for_a_person(request: HttpRequest) -> bool:
 
 
 def _error_page(request: HttpRequest, title: Any, text: Any, status: int, *, error_id: str = "") -> HttpResponse:
-    return render_template(request, "error.html", {"title": title, "text": text, "error_id": error_id}, status=status)
+    # Without the request: what is shown of it asks the database, which may be what failed.
+    context = {"title": title, "text": text, "error_id": error_id, **themes.context(request)}
+    return HttpResponse(render_to_string("error.html", context), status=status)
 
 
 def _has_metrics_token(request: HttpRequest) -> bool:

@@ -16,6 +16,8 @@ class Config(StaticFilesConfig):
         "swagger-ui-standalone-preset.*",
         "oauth2-redirect.*",
         "*.map",
+        "account",
+        "mfa",
     ]
 
 

@@ -31,7 +31,7 @@ class ClientAdmin(CarefulAdmin):
     readonly_fields = ("client_id", "client_type", "secret_created_at", "previous_secret_expires_at", "created", "updated")
     fieldsets = (
         (None, {"fields": ("name", "client_id", "client_type", "is_active")}),
-        ("May", {"fields": ("grant_types", "allowed_scopes", "default_scopes", "may_introspect", "served_audiences")}),
+        ("What it may do", {"fields": ("grant_types", "allowed_scopes", "default_scopes", "may_introspect", "served_audiences")}),
         ("Tokens", {"fields": ("audience", "access_token_lifetime", "refresh_token_lifetime", "refresh_overlap_seconds")}),
         ("Secret", {"fields": ("secret_created_at", "previous_secret_expires_at")}),
         ("History", {"fields": ("created", "updated")}),

@@ -56,6 +56,7 @@ def in_admin() -> Iterator[Message]:
         texts += [field.verbose_name for field in (*options.concrete_fields, *options.many_to_many) if field.name in _fields_of(pages)]
         texts += [field.help_text for field in (*options.concrete_fields, *options.many_to_many) if field.name in _fields_of(pages)]
         texts += [name for name, _ in pages.fieldsets or () if name]
+        texts += [text for field in pages.form.declared_fields.values() for text in (field.label, field.help_text)]
         texts += [getattr(getattr(pages, action, None), "short_description", "") for action in pages.actions or ()]
         texts += [getattr(each, "title", "") for each in pages.list_filter if not isinstance(each, str)]
         yield from ((str(text), "") for text in texts if text)

@@ -12,6 +12,7 @@ from accounts.models import AuditEvent, LoginCounter, User
 from tests import secrecy
 from tests.conftest import PASSWORD
 from tests.staff import code_of, enrol, let_in, log_in, send_code, send_password, token_in, totp_code
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -202,6 +203,21 @@ def test_who_was_disabled_between_the_steps_is_not_let_in(root, browser):
     assert answer.status_code in {302, 403}
     assert browser.get("/admin/").status_code == 302
     assert not events("user:sign_in:succeeded").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("kind", ["app", "recovery code"])
+def test_of_parallel_tries_with_one_code_one_succeeds(root, settings, kind):
+    settings.BRUTE_FORCE_THRESHOLD = 100
+    code = code_of(root) if kind == "app" else enrol(root) and Authenticator.objects.get(type="recovery_codes").wrap().get_unused_codes()[0]
+    actor = {"actor_id": None, "address": "192.0.2.7", "user_agent": ""}
+
+    results = at_once(
+        *[lambda: second_factors.verify_code(root, code, actor=actor, now=clock.now())] * 6, refusals=(second_factors.WrongCode,)
+    )
+
+    assert sum(isinstance(result, Authenticator) for result in results) == 1
+    assert sum(isinstance(result, second_factors.WrongCode) for result in results) == 5
 
 
 # --- Elsewhere ---------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.container.build import DECOY, Image
 
 # Everything under /app. What else a commit adds has to be let in by .dockerignore, and named here.
-NEEDED = {"accounts", "authserver", "oauth", "static", "templates", "deploy", "manage.py", "requirements.txt", "LICENSE"}
+NEEDED = {"accounts", "authserver", "locale", "oauth", "static", "templates", "deploy", "manage.py", "requirements.txt", "LICENSE"}
 MADE = {"staticfiles", "__pycache__"}
 # Of Debian's smallest system. This machine has more, so it would not show that one is missing.
 SYSTEM_LIBRARIES = (

@@ -73,8 +73,8 @@ def test_an_address_is_changed_on_the_page_of_the_mail(mailing_http, account, sm
     mail = next_mail(smtp, to="by.page@example.com")
 
     page = mailing_http.get("/confirm-email")
-    [script] = re.findall(r'<script src="([^"]+)"', page.text)
-    [csrf] = re.findall(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
+    [script] = re.findall(r'<script src="([^"]+confirm_email[^"]+)"', page.text)
+    [csrf, *_] = re.findall(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
     done = mailing_http.post("/confirm-email", data={"csrfmiddlewaretoken": csrf, "code": code_of(mail)})
 
     assert mailing_http.get(script).headers["Content-Type"].startswith("text/javascript")

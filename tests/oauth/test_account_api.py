@@ -14,11 +14,13 @@ from django.test import Client as Browser
 from accounts import one_time_tokens, outbox
 from accounts.clock import Instant
 from accounts.models import AuditEvent, LoginCounter, OneTimeToken, Outbox, User
+from accounts.sign_in_adapters import PROVED_BY_SECOND_FACTOR
 from authserver.env import Rate
 from oauth import account_api, clients, own_sessions, session_rows, sessions
 from oauth.errors import OAuthError
 from oauth.models import Client, Session
 from tests.conftest import PASSWORD
+from tests.staff import enrol
 from tests.threads import at_once
 
 NEW_PASSWORD = "another horse, another battery"
@@ -167,6 +169,8 @@ def test_another_password_ends_the_sessions_of_browsers_too(change_password, ali
     session = client.session
     session[SESSION_KEY], session[BACKEND_SESSION_KEY] = str(alice.pk), "accounts.authentication.Backend"
     session[HASH_SESSION_KEY] = stored(alice).get_session_auth_hash()
+    session[PROVED_BY_SECOND_FACTOR] = str(alice.pk)
+    enrol(alice)
     session.save()
     client.cookies["authserver-session"] = session.session_key
     assert client.get("/admin/").status_code == 200

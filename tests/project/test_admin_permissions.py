@@ -22,7 +22,7 @@ from accounts.clock import Instant
 from accounts.models import AuditEvent, LoginCounter, Role, User
 from oauth.models import Client, Session
 from tests.conftest import PASSWORD
-from tests.staff import act, confirm, errors_in, form_of, let_in, log_in, messages_in, page, password_page
+from tests.staff import act, confirm, enrol, errors_in, form_of, let_in, log_in, messages_in, page, password_page
 
 pytestmark = [pytest.mark.django_db, pytest.mark.checklist(101)]
 
@@ -31,7 +31,8 @@ PERSONAS = ("nobody", "alice", "bare", "viewer", "editor", "root")
 # staff who may view and change users; a superuser. 302 is the way to the sign-in, or on after something was done.
 GET, POST = {}, {}
 GET["index"] = POST["index"] = "302 302 200 200 200 200"
-GET["login"], POST["login"] = "200 200 302 302 302 302", "200 200 200 200 200 200"
+GET["login"] = POST["login"] = "302 403 302 302 302 302"
+GET["find"] = POST["find"] = "302 302 200 200 200 200"
 GET["logout"], POST["logout"] = "302 302 405 405 405 405", "302 302 200 200 200 200"
 GET["password_change"] = POST["password_change"] = "302 302 200 200 200 200"
 GET["password_change_done"], POST["password_change_done"] = "302 302 200 200 200 200", "302 302 405 405 405 405"
@@ -94,6 +95,8 @@ def cast(root, alice, make_staff, editor_of_users):
         for permission in Permission.objects.filter(codename__startswith="view_").select_related("content_type")
     ]
     people = {"bare": make_staff("bare"), "viewer": make_staff("viewer", *viewing), "editor": editor_of_users}
+    for each in (root, *people.values()):  # alice signs in to an app as well
+        enrol(each)
     return {"nobody": None, "alice": alice, "root": root} | people
 
 
@@ -138,7 +141,8 @@ def paths_of(patterns, prefix="") -> Iterator[tuple[str, str | None]]:
 def addresses(rows) -> dict[str, tuple[str, dict]]:
     """Every page of the admin, by the word that GET and POST know it by: where it is, and what to send there to do harm."""
     found = {
-        name: (reverse(f"admin:{name}"), {}) for name in ("index", "login", "logout", "password_change", "password_change_done", "jsi18n")
+        name: (reverse(f"admin:{name}"), {})
+        for name in ("index", "login", "find", "logout", "password_change", "password_change_done", "jsi18n")
     }
     found |= {f"{app}/": (f"/admin/{app}/", {}) for app in ("accounts", "oauth", "auth")}
     found["anything else"] = ("/admin/anything/else/", {})
@@ -166,7 +170,7 @@ def test_the_table_knows_every_address_of_the_admin(rows):
     models = {f"{model._meta.app_label}_{model._meta.model_name}_{view}" for model in rows for view in _views()}
 
     assert known - models == {
-        *("index", "login", "logout", "password_change", "password_change_done", "jsi18n", "app_list", "auth_user_password_change")
+        *("index", "login", "find", "logout", "password_change", "password_change_done", "jsi18n", "app_list", "auth_user_password_change")
     }
     assert {*_views()} <= names
     assert {*GET} == {*POST} == {*addresses(rows)}

@@ -1,10 +1,15 @@
 """What pages pass, machines do not: no language, and nothing of allauth (authserver/page_middleware.py)."""
 
+import re
+
 import pytest
+from django.db import DatabaseError, connection
+from django.test import Client as Browser
 
 from authserver.page_middleware import is_page
+from tests.staff import let_in
 
-MACHINES = ["/oauth/token", "/oauth/verify", "/.well-known/jwks.json", "/api/v1/me", "/api/openapi.json", "/health", "/live", "/metrics"]
+MACHINES = ["/oauth/token", "/oauth/verify", "/.well-known/jwks.json", "/api/v1/me", "/api/openapi.json", "/health", "/live"]
 PAGES = ["/", "/sign-in", "/password-reset", "/confirm-email", "/api/docs", "/nothing-here"]
 
 
@@ -50,3 +55,30 @@ def test_the_chosen_theme_stands_in_the_page(client, db, settings, cookie, shown
 
     assert shown in page
     assert "<b>" not in page
+
+
+def test_a_failure_is_a_page_for_a_person_whatever_has_failed(make_user):
+    browser = Browser(raise_request_exception=False)
+    let_in(browser, make_user("root", is_staff=True, is_superuser=True))
+
+    def fail(*_):
+        raise DatabaseError("made up")
+
+    with connection.execute_wrapper(fail):
+        person = browser.get("/admin/", headers={"accept": "text/html", "accept-language": "ru"})
+        program = browser.get("/admin/")
+
+    assert (person.status_code, program.status_code) == (500, 500)
+    assert "Что-то пошло не так" in person.content.decode()
+    assert re.search(r"<code id=\"copy-[0-9a-f]{16}\">", person.content.decode())
+    assert program.json()["error"] == "server_error"
+
+
+def test_who_may_not_see_a_page_is_told_so(make_user):
+    browser = Browser()
+    let_in(browser, make_user("bare", is_staff=True))
+
+    page = browser.get("/admin/oauth/client/")
+
+    assert page.status_code == 403
+    assert "This page is not for you" in page.content.decode()
