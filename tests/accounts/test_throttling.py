@@ -2,10 +2,12 @@
 
 import pickle
 from datetime import timedelta
+from itertools import cycle
 
 import pytest
 from django.core import checks
 from django.core.cache import caches
+from django_ratelimit import core as ratelimit
 from prometheus_client import REGISTRY
 
 from accounts import throttling
@@ -97,6 +99,27 @@ def test_the_next_window_begins_at_nothing_when_the_refusal_says(later):
     later(seconds=1)
 
     take_times(3)
+
+
+class Ticking:
+    """A second ends between each two looks."""
+
+    def __init__(self, *seconds):
+        self._seconds = cycle(seconds)
+
+    def time(self):
+        return next(self._seconds)
+
+
+def test_who_is_refused_while_the_window_ends_is_not_told_to_come_back_in_no_time(monkeypatch):
+    last = ratelimit._get_window(HERE, 60)
+    monkeypatch.setattr(ratelimit, "time", Ticking(last, last + 1))
+    take_times(3)
+
+    with pytest.raises(Throttled) as refused:
+        throttling.take(REQUESTS, address=HERE)
+
+    assert refused.value.seconds == 1
 
 
 @pytest.mark.checklist(46)
