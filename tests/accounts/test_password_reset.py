@@ -1,6 +1,7 @@
 """A forgotten password: one answer for every address, one use for every code."""
 
 import json
+import time
 from functools import partial
 
 import pytest
@@ -63,6 +64,15 @@ def test_known_and_unknown_addresses_cost_the_same_statements(alice, send, count
         counts.append(len(statements))
 
     assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("email", ["alice@example.com", "nobody@example.com"])
+def test_every_address_is_answered_on_a_beat(alice, send, email):
+    started = time.monotonic()
+
+    send(REQUEST, {"email": email})
+
+    assert time.monotonic() - started >= password_reset.ANSWER_SECONDS
 
 
 def test_an_unknown_address_gets_no_mail(send, mailoutbox):
