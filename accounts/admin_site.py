@@ -53,7 +53,7 @@ class OwnPasswordForm(AdminPasswordChangeForm):
                 self.add_error("old_password", self.error_messages["password_incorrect"])
         except AuthenticationFailed as failure:
             if failure.to_record:
-                detail = {"door": door.name, "reason": failure.reason, "count": failure.to_record}
+                detail = {"door": door.name} | failure.detail
                 audit.record("user:sign_in:failed", target=self.user.pk, detail=detail, **self.actor | {"actor_id": None})
             self.add_error("old_password", self.error_messages["password_incorrect"])
         except (Throttled, Locked, Busy, Full):

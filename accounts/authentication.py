@@ -32,11 +32,17 @@ class AuthenticationFailed(Exception):
     `to_record` is how many failures the audit is to be told of now: a lane's are told once a minute, together.
     """
 
-    def __init__(self, reason: Reason, *, user: User | None = None, to_record: int = 1) -> None:
+    def __init__(self, reason: Reason, *, user: User | None = None, to_record: int = 1, name_digest: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.user = user
         self.to_record = to_record
+        self.name_digest = name_digest
+
+    @property
+    def detail(self) -> dict[str, Any]:
+        """For the audit: nothing that was typed, but what tells one unknown name from another."""
+        return {"reason": self.reason, "count": self.to_record} | ({"name_digest": self.name_digest} if self.name_digest else {})
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,8 @@ def authenticate(identifier: str, *, password: str, door: Door) -> Authenticated
         record = {"client_id": door.client_id, "address": door.address, "user_agent": door.user_agent, "detail": {"door": door.name}}
         to_record = lockout.fail(reservation, record=record)
         spraying.record_failure(reservation.digest, address=door.address)
-        raise _counted(AuthenticationFailed(reason or "unknown user", user=user, to_record=to_record), door=door)
+        failure = AuthenticationFailed(reason or "unknown user", user=user, to_record=to_record, name_digest=reservation.name_digest)
+        raise _counted(failure, door=door)
     spraying.record_success(reservation.digest)
     return Authenticated(user, roles.parse_names(getattr(user, "role_names_json", None)), reservation, door)
 
@@ -151,8 +158,7 @@ class Backend(ModelBackend):
         except AuthenticationFailed as failure:
             logger.info("sign-in refused", extra={"reason": failure.reason})
             if failure.to_record:
-                detail = {"reason": failure.reason, "count": failure.to_record}
-                _record(door, "failed", target=failure.user.pk if failure.user else "", detail=detail)
+                _record(door, "failed", target=failure.user.pk if failure.user else "", detail=failure.detail)
             return None
         except throttling.Throttled:
             logger.info("sign-in refused", extra={"reason": "throttled"})

@@ -58,6 +58,11 @@ class Reservation:
     lanes: tuple[str, ...]
     user_id: UUID | None
 
+    @property
+    def name_digest(self) -> str:
+        """What tells one unknown name from another in the audit; empty for a user's, whose id does."""
+        return "" if self.user_id else self.digest.hex()[:16]
+
 
 def reserve(name: str, *, user: User | None, address: str | None) -> Reservation:
     """Count an attempt on `name` (canonical), the account's if it is somebody's. Raises Locked or Busy, and then nothing has changed."""
@@ -79,20 +84,21 @@ def reserve(name: str, *, user: User | None, address: str | None) -> Reservation
 def fail(reservation: Reservation, *, record: dict[str, Any]) -> int:
     """The password was wrong: the attempt becomes a failure, and the one too many a lock. `record` goes into the lock's event.
 
-    Returns how many failures the audit is to be told of now: none, or all of the lane since it was told last.
+    Returns how many failures the audit is to be told of now: none, or all of the lane since it was told last. A lock's event
+    tells of those before it.
     """
     # In the order in which `reserve` takes the rows: the other way round would be a deadlock.
     with transaction.atomic():
         own = login_lanes.fail(reservation.digest, lane=reservation.source, attempt_id=reservation.id)
         if own.locked_until is not None:
-            _record_lock(reservation, lane="source", locked_until=own.locked_until, record=record)
+            _record_lock(reservation, lane="source", locked_until=own.locked_until, record=record, count=own.to_record)
         if EVERYWHERE in reservation.lanes:
             wide = login_lanes.fail(reservation.digest, lane=EVERYWHERE, attempt_id=reservation.id)
             if wide.locked_until is not None:
                 _record_lock(reservation, lane="unknown sources", locked_until=wide.locked_until, record=record)
     if pruning.is_due():
         _prune_or_report()
-    return own.to_record
+    return own.to_record if own.locked_until is None else 0
 
 
 def release(reservation: Reservation) -> None:
@@ -176,8 +182,10 @@ def _ensure_unlocked(digest: bytes, *, source: str) -> None:
         raise Locked(until, seconds=seconds)
 
 
-def _record_lock(reservation: Reservation, *, lane: str, locked_until: datetime, record: dict[str, Any]) -> None:
-    detail = {"lane": lane, "until": locked_until.isoformat(timespec="seconds")}
-    if reservation.user_id is None:
-        detail["name_digest"] = reservation.digest.hex()[:16]
+def _record_lock(reservation: Reservation, *, lane: str, locked_until: datetime, record: dict[str, Any], count: int = 0) -> None:
+    detail: dict[str, Any] = {"lane": lane, "until": locked_until.isoformat(timespec="seconds")}
+    if count:
+        detail["count"] = count
+    if reservation.name_digest:
+        detail["name_digest"] = reservation.name_digest
     audit.record("user:lockout:started", target=reservation.user_id or "", **record | {"detail": detail | record.get("detail", {})})

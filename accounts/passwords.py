@@ -77,7 +77,7 @@ def store(user: User) -> None:
 
 
 class PrintableValidator:
-    """A validator of AUTH_PASSWORD_VALIDATORS: what the token endpoint refuses could never sign in (oauth.http)."""
+    """A validator of AUTH_PASSWORD_VALIDATORS: what a door refuses to read could never sign in there (oauth.http, accounts.bodies)."""
 
     TEXTS: ClassVar[dict[str, str]] = {
         "en": "Your password may hold no control characters.",
@@ -85,7 +85,7 @@ class PrintableValidator:
     }
 
     def validate(self, password: str, user: User | None = None) -> None:
-        if any(unicodedata.category(character) in {"Cc", "Cs"} for character in password):
+        if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in password):
             raise ValidationError(self.get_help_text(), code="password_unprintable")
 
     def get_help_text(self) -> str:

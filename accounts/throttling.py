@@ -72,8 +72,8 @@ def _usage(ceiling: Ceiling, *, address: str | None, increment: bool) -> Usage |
     # SECURITY: the network of an IPv6 address, or each of its 2⁶⁴ addresses would have a ceiling of its own.
     source = source_of(address)
     usage = get_usage(None, group=ceiling, key=lambda *_: source, rate=(rate.limit, int(rate.period.total_seconds())), increment=increment)
-    # The second with which a window ends is still of it.
-    return None if usage is None else Usage(usage["count"], usage["limit"], usage["time_left"] + 1)
+    # The second with which a window ends is still of it. It may end while it is asked: nobody is told to come in no time.
+    return None if usage is None else Usage(usage["count"], usage["limit"], max(1, usage["time_left"] + 1))
 
 
 def _refuse(ceiling: Ceiling, usage: Usage) -> None:

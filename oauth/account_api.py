@@ -1,7 +1,6 @@
 """The JSON API by which users change what guards their account. Each act asks for the password again."""
 
 import uuid
-from typing import Any
 
 from django.db import transaction
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema, extend_schema_serializer
@@ -116,7 +115,7 @@ def _prove_again(request: Request, *, password: str) -> User:
 def _refusal(failure: AuthenticationFailed, *, user: User, door: Door) -> InvalidPassword:
     refusal = InvalidPassword(failure.reason, user_id=user.pk)
     if failure.to_record:
-        detail: dict[str, Any] = {"door": door.name, "reason": failure.reason, "count": failure.to_record}
+        detail = {"door": door.name} | failure.detail
         audit.record(
             "user:sign_in:failed",
             target=user.pk,

@@ -75,12 +75,12 @@ def password(request: TokenRequest) -> TokenResponse:
     except authentication.AuthenticationFailed as failure:
         refusal = InvalidGrant(failure.reason, user_id=failure.user.pk if failure.user else None)
         if failure.to_record:
-            _record_failed_sign_in(request, refusal, count=failure.to_record)
+            _record_failed_sign_in(request, refusal, detail=failure.detail)
         raise refusal from failure
     except lockout.Locked as locked:  # while the password was being verified
         raise as_refusal(locked) from locked
     except MfaRequired as refused:
-        _record_failed_sign_in(request, refused, count=1)
+        _record_failed_sign_in(request, refused, detail={"reason": refused.reason, "count": 1})
         raise
     return _respond(issued, request=request, signer=signer)
 
@@ -151,8 +151,7 @@ def _refuse_password_alone(authenticated: Authenticated, reason: str) -> None:
     raise MfaRequired(reason, user_id=authenticated.user.pk)
 
 
-def _record_failed_sign_in(request: TokenRequest, refusal: OAuthError, *, count: int) -> None:
-    detail = {"reason": refusal.reason, "count": count}
+def _record_failed_sign_in(request: TokenRequest, refusal: OAuthError, *, detail: dict[str, Any]) -> None:
     _record_sign_in(request, "failed", target=refusal.user_id or "", error_id=refusal.error_id, detail=detail)
 
 

@@ -1,6 +1,7 @@
 """The cast (alice, bob, mallory), the clients (editor, robot), and makers of what tests need."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,9 +18,11 @@ from django.db import connection
 from django.http import HttpResponse
 from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
+from django_ratelimit import core as ratelimit
 
-from accounts import clock, name_counts, refusals, shared_store
+from accounts import clock, lockout, name_counts, refusals, shared_store
 from accounts.models import Role, User
+from accounts.pruning import Pruning
 from authserver import caches as server_caches
 from oauth import clients, foreign_tokens, key_pairs, key_rotation, keys
 from oauth.models import Client, Session
@@ -58,10 +61,29 @@ def _fresh_process() -> Iterator[None]:
     caches["default"].clear()
     name_counts.here.forget()
     foreign_tokens.recent.forget()
-    refusals.allowance = refusals.Allowance()
     shared_store.shared.forget()
+    refusals.allowance = refusals.Allowance()
+    for module in (refusals, lockout):
+        module.pruning = Pruning(every_seconds=module.PRUNE_EVERY_SECONDS)
+        assert module.pruning.is_due()  # and not again within this test, or statements could not be counted
     yield
     clock.offset = clock.NONE
+
+
+class HeldClock:
+    """Stands at the moment it was made, and moves when a test moves the clock (`later`)."""
+
+    def __init__(self) -> None:
+        self._made_at = time.time()
+
+    def time(self) -> float:
+        return self._made_at + clock.offset.total_seconds()
+
+
+@pytest.fixture(autouse=True)
+def _no_window_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The windows of ceilings are fixed: one that ended between two requests of a test would forget the first of them."""
+    monkeypatch.setattr(ratelimit, "time", HeldClock())
 
 
 @pytest.fixture(scope="session")

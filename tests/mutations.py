@@ -122,6 +122,13 @@ MUTATIONS = (
         "tests/accounts/test_password_reset.py",
     ),
     Mutation(
+        "accounts/password_reset.py",
+        "a user who exists is read",
+        "    beat.wait()\n",
+        "    pass\n",
+        "tests/accounts/test_password_reset.py",
+    ),
+    Mutation(
         "accounts/registration.py",
         "the same rows whoever has the address",
         'outbox.put("email_taken" if owner else "registration", user=owner or user, email=recipient, language=language)',

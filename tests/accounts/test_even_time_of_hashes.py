@@ -9,6 +9,7 @@ import bcrypt
 import pytest
 from django.contrib.auth.hashers import MD5PasswordHasher, get_hasher
 
+from accounts import even_time
 from accounts.authentication import AuthenticationFailed
 from accounts.even_time import Beat, pace
 from accounts.foreign_hashes import translate
@@ -40,7 +41,7 @@ def pbkdf2(password, *, iterations):
 def seconds_until_refused(identifier, password):
     """At best: on a machine that is busy an attempt may miss a beat. Each from another address, or the name would be locked."""
     seconds = []
-    for last_part in range(12):
+    for last_part in range(40):
         started = time.monotonic()
         with pytest.raises(AuthenticationFailed):
             authenticate(identifier, password=password, address=f"192.0.2.{last_part}")
@@ -61,8 +62,9 @@ def test_a_server_with_hashes_of_its_own_alone_sleeps_nothing(alice, bob, make_u
 
 @pytest.mark.checklist(35)
 @pytest.mark.checklist(56)
-def test_every_refusal_takes_the_same_time_while_an_imported_hash_is_stored(alice, make_user):
-    give(make_user("moved"), pbkdf2(PASSWORD, iterations=600_000))
+def test_every_refusal_takes_the_same_time_while_an_imported_hash_is_stored(alice, make_user, monkeypatch):
+    monkeypatch.setattr(even_time, "MARGIN", 10.0)  # or on a busy machine the slow one misses its beat, as it may there
+    give(make_user("moved"), pbkdf2(PASSWORD, iterations=300_000))
     make_user("disabled", is_active=False)
     make_user("passwordless", password=None)
     pace.reload()
@@ -143,13 +145,13 @@ def test_a_corrupt_hash_stops_nothing(alice, bob, corrupt):
 
 
 def test_who_misses_a_beat_waits_for_the_next():
-    beat = Beat(0.1)
+    beat = Beat(0.5)
     started = time.monotonic()
-    time.sleep(0.13)
+    time.sleep(0.51)
 
     beat.wait()
 
-    assert 0.2 <= time.monotonic() - started < 0.29
+    assert 1.0 <= time.monotonic() - started < 1.5
 
 
 class Failing(MD5PasswordHasher):

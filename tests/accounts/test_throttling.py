@@ -1,12 +1,13 @@
 """What one address may send is counted in its own window, in Redis or in this process, and nobody else's count is touched."""
 
 import pickle
-import time
 from datetime import timedelta
+from itertools import cycle
 
 import pytest
 from django.core import checks
 from django.core.cache import caches
+from django_ratelimit import core as ratelimit
 from prometheus_client import REGISTRY
 
 from accounts import throttling
@@ -88,14 +89,37 @@ def test_what_has_happened_is_counted_beyond_the_ceiling_without_a_refusal():
 
 
 @pytest.mark.usefixtures("_either_store")
-def test_the_next_window_begins_at_nothing(settings):
-    settings.RATE_LIMIT_PER_IP = Rate(1, timedelta(seconds=2))
+def test_the_next_window_begins_at_nothing_when_the_refusal_says(later):
+    take_times(3)
     with pytest.raises(Throttled) as refused:
-        take_times(3)  # of which a new window may let one more through
+        throttling.take(REQUESTS, address=HERE)
 
-    time.sleep(refused.value.seconds + 0.1)
+    later(seconds=refused.value.seconds - 1)
+    assert not is_left()
+    later(seconds=1)
 
-    throttling.take(REQUESTS, address=HERE)
+    take_times(3)
+
+
+class Ticking:
+    """A second ends between each two looks."""
+
+    def __init__(self, *seconds):
+        self._seconds = cycle(seconds)
+
+    def time(self):
+        return next(self._seconds)
+
+
+def test_who_is_refused_while_the_window_ends_is_not_told_to_come_back_in_no_time(monkeypatch):
+    last = ratelimit._get_window(HERE, 60)
+    monkeypatch.setattr(ratelimit, "time", Ticking(last, last + 1))
+    take_times(3)
+
+    with pytest.raises(Throttled) as refused:
+        throttling.take(REQUESTS, address=HERE)
+
+    assert refused.value.seconds == 1
 
 
 @pytest.mark.checklist(46)

@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
@@ -31,6 +31,12 @@ class Load:
         """Milliseconds."""
         ordered = sorted(self.seconds)
         return 1000 * ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+
+def together(loads: Sequence[Load]) -> Load:
+    """Those that came one after the other, as one."""
+    statuses = sum((load.statuses for load in loads), start=Counter())
+    return Load([taken for load in loads for taken in load.seconds], statuses, sum(load.duration for load in loads))
 
 
 class Client:

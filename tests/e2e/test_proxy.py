@@ -195,7 +195,7 @@ def last_event(site: Site) -> dict[str, str]:
 
 def last_line(log: Path, *, ending: str) -> str:
     """nginx writes it when the answer is on its way already."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while not (lines := log.read_text("utf-8").splitlines()) or not lines[-1].endswith(ending):
         assert time.monotonic() < deadline, lines
         time.sleep(0.02)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from accounts import lockout
 from accounts.models import AuditEvent, User
 from oauth.models import Client, Session
 from tests.conftest import PASSWORD
@@ -67,10 +68,21 @@ def test_a_failed_sign_in_is_audited_without_what_was_typed(sign_in, alice):
 
     known, unknown = AuditEvent.objects.filter(event="user:sign_in:failed").order_by("id")
     assert (known.target, known.detail) == (str(alice.pk), {"reason": "wrong password", "count": 1})
-    assert (unknown.target, unknown.detail) == ("", {"reason": "unknown user", "count": 1})
+    name_digest = lockout.digest_of("somebody-else").hex()[:16]
+    assert (unknown.target, unknown.detail) == ("", {"reason": "unknown user", "count": 1, "name_digest": name_digest})
     everything = str(list(AuditEvent.objects.values()))
     assert "a wrong password" not in everything
     assert "somebody-else" not in everything
+
+
+@pytest.mark.checklist(54)
+def test_a_name_that_is_locked_at_once_makes_one_row_of_failures_and_one_of_the_lock(sign_in, alice):
+    for _ in range(20):
+        sign_in("alice", "a wrong password")
+
+    failed, locked = AuditEvent.objects.filter(event__startswith="user:").order_by("id")
+    assert (failed.event, failed.detail) == ("user:sign_in:failed", {"reason": "wrong password", "count": 1})
+    assert (locked.event, locked.target, locked.detail["count"]) == ("user:lockout:started", str(alice.pk), 4)
 
 
 @pytest.mark.parametrize(
