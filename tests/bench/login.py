@@ -21,6 +21,7 @@ from tests.postgres import postgres
 
 SECONDS = 6.0
 ROUNDS = 5
+GUESSERS, GUESSES_PER_SECOND = 32, 100
 CLIENT_ID = "codelab-flutter-app"
 USER = {"grant_type": "password", "client_id": CLIENT_ID, "username": "user@example.com", "password": "password123"}
 WRONG, UNKNOWN, DISABLED = (
@@ -85,21 +86,28 @@ def _timing(server: Server, tries: int = 200) -> None:
 
 
 def _flood(server: Server) -> None:
-    """In turns, so that whatever else the machine does falls on both alike."""
-    quiet, loud, guessed = [], [], []
+    """In turns, so that whatever else the machine does falls on all alike."""
+    idle: list[Load] = []
+    floods: dict[str, tuple[float, list[Load], list[Load]]] = {
+        f"a flood of {GUESSES_PER_SECOND} wrong passwords a second": (GUESSES_PER_SECOND, [], []),
+        f"as many as {GUESSERS} connections can send": (0.0, [], []),
+    }
     for _ in range(ROUNDS):
-        quiet.append(in_a_process_of_its_own(_refresh, server.port, SECONDS)())
-        flood = in_a_process_of_its_own(_guess, server.port, 32, SECONDS + 1)
-        time.sleep(0.5)
-        loud.append(in_a_process_of_its_own(_refresh, server.port, SECONDS)())
-        guessed.append(flood())
-    idle, flooded, guesses = together(quiet), together(loud), together(guessed)
-    ratio = flooded.percentile(99) / idle.percentile(99)
-    print("| 20 refreshes a second | p50 | p99 | answered |\n|---|---|---|---|")
-    for name, load in (("idle", idle), ("while passwords are guessed on 32 connections", flooded)):
-        print(f"| {name} | {load.percentile(50):.1f} ms | {load.percentile(99):.1f} ms | {dict(load.statuses)} |")
-    print(f"| p99 beside idle | | {ratio:.1f} times | |")
-    print(f"| the guesses | | | {sum(guesses.statuses.values()) / guesses.duration:.0f} a second: {dict(guesses.statuses)} |")
+        idle.append(in_a_process_of_its_own(_refresh, server.port, SECONDS)())
+        for rate, refreshes, guesses in floods.values():
+            flood = in_a_process_of_its_own(_guess, server.port, GUESSERS, rate, SECONDS + 1)
+            time.sleep(0.5)
+            refreshes.append(in_a_process_of_its_own(_refresh, server.port, SECONDS)())
+            guesses.append(flood())
+    calm = together(idle)
+    print("| 20 refreshes a second | p50 | p99 | beside idle | answered | guesses |\n|---|---|---|---|---|---|")
+    print(f"| idle | {calm.percentile(50):.1f} ms | {calm.percentile(99):.1f} ms | | {dict(calm.statuses)} | |")
+    for name, (_, refreshes, guesses) in floods.items():
+        load, sent = together(refreshes), together(guesses)
+        ratio = load.percentile(99) / calm.percentile(99)
+        guessed = f"{sum(sent.statuses.values()) / sent.duration:.0f} a second: {dict(sent.statuses)}"
+        figures = f"{load.percentile(50):.1f} ms | {load.percentile(99):.1f} ms | {ratio:.1f} times"
+        print(f"| {name} | {figures} | {dict(load.statuses)} | {guessed} |")
 
 
 def _verify(seconds: float) -> Load:
@@ -122,10 +130,21 @@ def _sign_in(port: int, connections: int, seconds: float) -> Load:
     return run_threads(connections, seconds=seconds, step=lambda index: lambda: post(clients[index]))
 
 
-def _guess(port: int, connections: int, seconds: float) -> Load:
+def _guess(port: int, connections: int, rate: float, seconds: float) -> Load:
+    """`rate` a second over all connections; 0: as fast as answers come."""
+
     def step(index: int) -> object:
         client = Client(port, address=f"203.0.113.{index}")
-        return lambda: client.post(WRONG | {"username": f"user{index}@example.com"})[0]
+        due_at = time.perf_counter() + (index / rate if rate else 0.0)
+
+        def guess() -> int:
+            nonlocal due_at
+            if rate:
+                time.sleep(max(0.0, due_at - time.perf_counter()))
+                due_at += connections / rate
+            return client.post(WRONG | {"username": f"user{index}@example.com"})[0]
+
+        return guess
 
     return run_threads(connections, seconds=seconds, step=step)
 
