@@ -28,13 +28,13 @@ def decrypt(stored: str, *, purpose: str) -> bytes:
         raise Undecryptable(f"{purpose}: does not open with AUTH_SERVICE__KEY_ENCRYPTION_KEYS") from None
 
 
-def is_current(stored: str, *, purpose: str) -> bool:
-    """Whether the first of the keys opens it, so that the others are not needed for it."""
+def renew(stored: str, *, purpose: str) -> str | None:
+    """The same under the first of the keys; None when it is already. Raises Undecryptable."""
     try:
         _fernets(purpose)[0].decrypt(stored.encode())
     except InvalidToken:
-        return False
-    return True
+        return encrypt(decrypt(stored, purpose=purpose), purpose=purpose)
+    return None
 
 
 def _fernets(purpose: str) -> list[Fernet]:

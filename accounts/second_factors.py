@@ -11,13 +11,15 @@ from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
 from allauth.mfa.utils import decrypt
 from django.db import transaction
 
-from accounts import audit, lockout, metrics, throttling, users
+from accounts import audit, encryption, lockout, metrics, throttling, users
 from accounts.actors import Actor
 from accounts.lockout import Reservation
 from accounts.models import User
 
 # What each kind is called in the audit.
 KINDS = {"totp": "totp", "webauthn": "passkey", "recovery_codes": "recovery_code"}
+PURPOSE = "second factors"  # of what is encrypted
+SEEDS = {"totp": "secret", "recovery_codes": "seed"}  # where allauth keeps them, by the type of the row
 PERIOD_SECONDS = 30
 TOLERANCE = 1  # steps before and after this one: clocks of telephones differ
 DOOR = "second_factor"  # what a failed code is counted as, beside the doors of passwords
@@ -79,6 +81,23 @@ def reset(user: User, *, actor: Actor, reason: str) -> dict[str, int]:
         users.end_sessions(user)
         audit.record("user:second_factor:reset", target=user.pk, detail={"removed": removed, "reason": reason}, **actor)
     return removed
+
+
+def reencrypt() -> tuple[int, int]:
+    """Encrypt every seed under the first of KEY_ENCRYPTION_KEYS. How many were, and of how many.
+
+    Raises encryption.Undecryptable, and changes nothing, when one of them opens with none.
+    """
+    changed = 0
+    with transaction.atomic():
+        rows = list(Authenticator.objects.select_for_update().filter(type__in=SEEDS).order_by("pk"))
+        for row in rows:
+            renewed = encryption.renew(row.data[SEEDS[row.type]], purpose=PURPOSE)
+            if renewed is not None:
+                row.data[SEEDS[row.type]] = renewed
+                row.save(update_fields=("data",))
+                changed += 1
+    return changed, len(rows)
 
 
 def _spend(user: User, code: str, *, now: datetime) -> Authenticator | None:

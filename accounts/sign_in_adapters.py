@@ -13,14 +13,13 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit, authentication, browser_sessions, encryption, recent_sign_in
+from accounts import audit, authentication, browser_sessions, encryption, recent_sign_in, second_factors
 from accounts.actors import actor_of
 from accounts.authentication import AuthenticationFailed, Door
 from accounts.hash_slots import Full
 from accounts.lockout import Busy, Locked
 from accounts.models import User
 
-PURPOSE = "second factors"
 # Of whom the session's second factor was; what a page of the admin asks for.
 PROVED_BY_SECOND_FACTOR = "proved_by_second_factor"
 
@@ -98,10 +97,10 @@ class MFAAdapter(DefaultMFAAdapter):
 
     def encrypt(self, text: str) -> str:
         # SECURITY: or a copy of the database has everybody's second factor.
-        return encryption.encrypt(text.encode(), purpose=PURPOSE)
+        return encryption.encrypt(text.encode(), purpose=second_factors.PURPOSE)
 
     def decrypt(self, encrypted_text: str) -> str:
-        return encryption.decrypt(encrypted_text, purpose=PURPOSE).decode()
+        return encryption.decrypt(encrypted_text, purpose=second_factors.PURPOSE).decode()
 
     def get_totp_issuer(self) -> str:
         return "authserver"

@@ -79,10 +79,11 @@ def lengthen(kid: str, *, lifetime: timedelta) -> None:
 
 def reencrypt(row: SigningKey) -> bool:
     """Under the first of KEY_ENCRYPTION_KEYS; False when it is already. Raises encryption.Undecryptable."""
-    private_key = unseal(row)
-    if encryption.is_current(row.private_key, purpose=key_pairs.PURPOSE):
+    unseal(row)
+    renewed = encryption.renew(row.private_key, purpose=key_pairs.PURPOSE)
+    if renewed is None:
         return False
-    row.private_key = key_pairs.seal(key_pairs.pair(private_key, kid=row.kid))
+    row.private_key = renewed
     row.save(update_fields=("private_key",))
     audit.record("signing_key:private_key:reencrypted", target=row.kid)
     return True

@@ -788,7 +788,7 @@ MUTATIONS = (
     Mutation(
         "accounts/sign_in_adapters.py",
         "or a copy of the database has everybody's",
-        "        return encryption.encrypt(text.encode(), purpose=PURPOSE)",
+        "        return encryption.encrypt(text.encode(), purpose=second_factors.PURPOSE)",
         "        return text",
         "tests/accounts/test_second_factors.py",
     ),

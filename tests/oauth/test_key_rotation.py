@@ -16,6 +16,7 @@ from accounts.models import AuditEvent
 from oauth import key_pairs, key_report, key_rotation, key_rows, keys
 from oauth.key_schedule import State
 from oauth.models import SigningKey
+from tests.staff import enrol
 from tests.threads import at_once
 
 DAY = timedelta(days=1)
@@ -468,7 +469,8 @@ def test_what_is_no_private_key_is_refused_with_a_reason(db, pem, tmp_path, sign
 
 
 @pytest.mark.checklist(96)
-def test_after_a_change_of_the_encryption_key_the_old_one_is_not_needed(two_keys, settings, sign_in, capsys):
+def test_after_a_change_of_the_encryption_key_the_old_one_is_not_needed(two_keys, settings, sign_in, bob, capsys):
+    seed = enrol(bob)
     old = settings.KEY_ENCRYPTION_KEYS
     settings.KEY_ENCRYPTION_KEYS = (ANOTHER_KEY, *old)
 
@@ -478,9 +480,10 @@ def test_after_a_change_of_the_encryption_key_the_old_one_is_not_needed(two_keys
     settings.KEY_ENCRYPTION_KEYS = (ANOTHER_KEY,)
     keys.ring.forget()
     assert sign_in().status == 200
+    assert enrol(bob) == seed
     said = capsys.readouterr().out
-    assert "2 of 2 private keys encrypted anew" in said
-    assert "0 of 2 private keys encrypted anew" in said
+    assert "2 of 2 private keys encrypted anew, and 2 of 2 seeds" in said
+    assert "0 of 2 private keys encrypted anew, and 0 of 2 seeds" in said
     assert events("signing_key:private_key:reencrypted").count() == 2
 
 
