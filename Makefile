@@ -16,7 +16,7 @@ help: ## list the targets
 run: .venv/.run $(READY) ## serve on 127.0.0.1:8003 with demo data, on SQLite
 	@exec env ENVIRONMENT=development $(BIN)/gunicorn -c authserver/gunicorn.py
 
-test: .venv/.dev ## the whole suite on SQLite, then on a PostgreSQL of its own
+test: .venv/.dev ## the pages in a browser, and the whole suite on SQLite and on a PostgreSQL of its own
 	$(BIN)/python tests/run.py
 
 hostile: .venv/.dev ## attack it: fuzzing, kill -9, races, copies, each SECURITY line taken out (MINUTES=10)

@@ -1,10 +1,12 @@
-"""Run the suite on SQLite, then on PostgreSQL, and the pages in a browser once. Arguments go to pytest."""
+"""Run the pages in a browser once, then the suite on SQLite and on PostgreSQL side by side. Arguments go to pytest."""
 
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 BROWSER = "tests/browser"
@@ -15,7 +17,12 @@ from tests.postgres import find_binaries, postgres  # noqa: E402 - after the pat
 
 def run(label: str, *arguments: str, **environment: str) -> int:
     print(f"\n=== {label} ===", flush=True)
-    return subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=os.environ | environment, check=False).returncode
+    return start(*arguments, **environment).wait()
+
+
+def start(*arguments: str, stdout: IO[str] | None = None, **environment: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "pytest", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=stdout, stderr=stdout and subprocess.STDOUT)
 
 
 def main() -> int:
@@ -28,12 +35,23 @@ def main() -> int:
 
 
 def run_on_databases(arguments: list[str]) -> int:
-    failed = run("SQLite", *arguments, TEST_DB_URL="")
     if find_binaries() is None:
+        failed = run("SQLite", *arguments, TEST_DB_URL="")
         print("\nPostgreSQL is not installed, so half of the suite did not run: apt-get install postgresql", file=sys.stderr)
         return 3 if os.environ.get("CI") == "true" else failed
-    with postgres() as url:
-        return run("PostgreSQL", *arguments, TEST_DB_URL=url) or failed
+    # At the same time: each is one process for the most part. What the second prints is shown when the first has ended.
+    with postgres() as url, tempfile.TemporaryFile("w+") as printed:
+        second = start(*arguments, TEST_DB_URL=url, stdout=printed)
+        try:
+            failed = run("SQLite", *arguments, TEST_DB_URL="")
+            failed = second.wait() or failed
+        finally:
+            second.terminate()
+            second.wait()
+        print("\n=== PostgreSQL ===", flush=True)
+        printed.seek(0)
+        shutil.copyfileobj(printed, sys.stdout)
+        return failed
 
 
 def run_in_browser(arguments: list[str]) -> int:
