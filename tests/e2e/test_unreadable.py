@@ -47,7 +47,7 @@ def test_a_request_that_cannot_be_read_is_refused_in_json(server, request_bytes,
 @pytest.mark.checklist(108)
 def test_the_refusal_has_the_headers_that_every_answer_has(server):
     _, unreadable, _ = send(server, b"garbage\r\n\r\n")
-    _, ordinary, _ = send(server, b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    _, ordinary, _ = send(server, b"GET /oauth/nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 
     names = {line.partition(b":")[0] for line in ordinary.splitlines()[1:]} - {b"Server", b"Date", b"X-Request-ID"}
     assert names <= {line.partition(b":")[0] for line in unreadable.splitlines()[1:]}
