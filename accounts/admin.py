@@ -97,7 +97,9 @@ class UserAdmin(CarefulAdmin, DjangoUserAdmin[User]):
         # SECURITY: whoever may change users may make nobody staff, themselves least of all.
         staff_fields = () if _staff(request).is_superuser else STAFF_FIELDS
         roles = () if request.user.has_perm("accounts.change_role") else ("roles",)
-        return (*super().get_readonly_fields(request, obj), *staff_fields, *roles)
+        # SECURITY: to change a user's name is one permission, to shut them out or let them in again another.
+        state = () if request.user.has_perm("accounts.disable_user") else ("is_active",)
+        return (*super().get_readonly_fields(request, obj), *staff_fields, *roles, *state)
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)

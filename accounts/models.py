@@ -110,7 +110,11 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     class Meta:
         ordering = ("username",)
-        permissions = (("sign_out_user", "Can sign a user out everywhere"),)
+        permissions = (
+            ("sign_out_user", "Can sign a user out everywhere"),
+            ("send_password_reset", "Can send a user a code for another password"),
+            ("disable_user", "Can disable and enable a user"),
+        )
 
     def __str__(self) -> str:
         return self.username
@@ -304,6 +308,7 @@ class AuditEvent(models.Model):
         ordering = ("-id",)
         get_latest_by = "id"
         indexes: ClassVar[list[models.Index]] = [models.Index(fields=("at",), name="audit_at")]
+        permissions = (("export_audit", "Can export audit events"),)
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.event}"

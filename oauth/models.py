@@ -81,6 +81,10 @@ class Client(AbstractApplication):
     class Meta:
         ordering = ("name", "client_id")
         verbose_name = "client"
+        permissions = (
+            ("rotate_client_secret", "Can give a client another secret"),
+            ("disable_client", "Can disable and enable a client"),
+        )
 
     def clean(self) -> None:
         """Refuse what the wire contract excludes: an ambiguous client_id, grants and scopes that this client cannot have."""
@@ -204,7 +208,10 @@ class Session(models.Model):
             models.Index(fields=("user", "created_at"), name="session_user_created"),
             models.Index(fields=("client", "created_at"), name="session_client_created"),
         ]
-        permissions = (("revoke_session", "Can end a session"),)
+        permissions = (
+            ("revoke_session", "Can end a session"),
+            ("end_all_sessions", "Can end all sessions of a client, or of everybody"),
+        )
 
     def __str__(self) -> str:
         return str(self.pk)

@@ -339,6 +339,13 @@ MUTATIONS = (
         "tests/project/test_admin_permissions.py",
     ),
     Mutation(
+        "accounts/admin.py",
+        "to change a user's name is one permission",
+        '        state = () if request.user.has_perm("accounts.disable_user") else ("is_active",)\n',
+        "        state: tuple[str, ...] = ()\n",
+        "tests/project/test_admin_permissions.py",
+    ),
+    Mutation(
         "accounts/users.py",
         "or whoever may change users takes over",
         "    return staff.is_superuser or not (user.is_staff or user.is_superuser)\n",

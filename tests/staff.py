@@ -1,12 +1,17 @@
 """What staff do in a browser."""
 
 import re
+from importlib import import_module
+from types import SimpleNamespace
 
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
 from allauth.mfa.utils import decrypt
+from django.apps import apps
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth.models import Group
+from django.db import connection
 from django.urls import reverse
 
 from accounts import clock
@@ -16,6 +21,20 @@ from tests import secrecy
 from tests.conftest import PASSWORD
 
 BROWSER = "Mozilla/5.0 (staff)"
+roles_of_staff = import_module("oauth.migrations.0006_roles_of_staff")
+
+
+def make_roles():
+    """As the migration does; a test with transactions of its own leaves a database without them."""
+    roles_of_staff.make_roles(apps, SimpleNamespace(connection=connection))
+
+
+def give_role(user, role):
+    """Make a user what staff of this role are. An owner is a superuser."""
+    make_roles()
+    User.objects.filter(pk=user.pk).update(is_staff=True, is_superuser=role == "owner")
+    user.groups.set([] if role == "owner" else [Group.objects.get(name=role)])
+    return User.objects.get(pk=user.pk)
 
 
 def page(action, of, *args):

@@ -49,7 +49,7 @@ def rows(staff, alice, bob, editor, robot, sign_in, signed_in, refresh):
     """One row at least behind every page, with every secret column filled."""
     assert refresh(signed_in.body["refresh_token"], key="0123456789abcdef").status == 200
     assert sign_in("alice", "a wrong password").status == 400
-    Group.objects.create(name="support")
+    Group.objects.create(name="helpers")
     audit.record("user:sign_in:failed", target=alice.pk, detail={"reason": "wrong password"})
     LoginCounter.objects.update(locked_until=Instant(plus=timedelta(minutes=15)))
     found = {model: [*model.objects.all()] for model in admin.site._registry}

@@ -9,14 +9,13 @@ from datetime import timedelta
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings as django_settings
-from django.contrib.auth.models import Permission
 from django.test import Client
 from django.test.testcases import LiveServerThread
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from accounts import clock
 from accounts.models import User
-from tests.staff import let_in
+from tests.staff import give_role, let_in
 
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
@@ -140,10 +139,7 @@ def staff_of(db: None, make_user: Callable[..., User]) -> Callable[[str], User]:
         existing = User.objects.filter(username=role).first()
         if existing is not None:
             return existing
-        user = make_user(role, is_staff=True, is_superuser=role == "owner")
-        if role == "viewer":
-            user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
-        return user
+        return give_role(make_user(role), role)
 
     return find
 

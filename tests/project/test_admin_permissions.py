@@ -22,13 +22,15 @@ from accounts.clock import Instant
 from accounts.models import AuditEvent, LoginCounter, Role, User
 from oauth.models import Client, Session
 from tests.conftest import PASSWORD
-from tests.staff import act, confirm, enrol, errors_in, form_of, let_in, log_in, messages_in, page, password_page
+from tests.staff import act, confirm, enrol, errors_in, form_of, give_role, let_in, log_in, messages_in, page, password_page
 
 pytestmark = [pytest.mark.django_db, pytest.mark.checklist(101)]
 
-PERSONAS = ("nobody", "alice", "bare", "viewer", "editor", "root")
+ROLES = ("viewer", "support", "client-manager", "security-admin")
+PERSONAS = ("nobody", "alice", "bare", "viewer", "editor", "root", *ROLES[1:])
 # In the order of PERSONAS: not signed in; a user who is no staff; staff without a permission; staff who may view everything;
-# staff who may view and change users; a superuser. 302 is the way to the sign-in, or on after something was done.
+# staff who may view and change users; a superuser; the other roles (below).
+# 302 is the way to the sign-in, or on after something was done.
 GET, POST = {}, {}
 GET["index"] = POST["index"] = "302 302 200 200 200 200"
 GET["login"] = POST["login"] = "302 403 302 302 302 302"
@@ -62,6 +64,22 @@ POST["session_changelist"] = POST["logincounter_changelist"] = POST["client_chan
 POST["role_change"] = POST["role_add"] = POST["role_delete"] = "302 302 403 403 403 302"
 GET["role_add"] = GET["role_delete"] = "302 302 403 403 403 200"
 
+# What a role may that a viewer may not.
+MORE = {
+    "support": {"POST session_changelist": 302, "POST logincounter_changelist": 302, "POST user_changelist": 302},
+    "client-manager": {"POST client_change": 302},
+}
+MORE["security-admin"] = MORE["support"] | {
+    **dict.fromkeys(("POST user_change", "POST auth_user_password_change"), 302),
+    "GET auth_user_password_change": 200,
+    **dict.fromkeys(("GET role_add", "GET role_delete"), 200),
+    **dict.fromkeys(("POST role_add", "POST role_change", "POST role_delete"), 302),
+}
+for method, table in (("GET", GET), ("POST", POST)):
+    for name, answers in table.items():
+        viewers = answers.split()[PERSONAS.index("viewer")]
+        table[name] = " ".join([answers, *(str(MORE[role].get(f"{method} {name}", viewers)) for role in ROLES[1:])])
+
 
 # --- The cast ------------------------------------------------------------------------------------
 
@@ -90,11 +108,7 @@ def editor_of_users(make_staff):
 
 @pytest.fixture
 def cast(root, alice, make_staff, editor_of_users):
-    viewing = [
-        f"{permission.content_type.app_label}.{permission.codename}"
-        for permission in Permission.objects.filter(codename__startswith="view_").select_related("content_type")
-    ]
-    people = {"bare": make_staff("bare"), "viewer": make_staff("viewer", *viewing), "editor": editor_of_users}
+    people = {"bare": make_staff("bare"), "editor": editor_of_users} | {role: give_role(make_staff(role), role) for role in ROLES}
     for each in (root, *people.values()):  # alice signs in to an app as well
         enrol(each)
     return {"nobody": None, "alice": alice, "root": root} | people
@@ -115,7 +129,7 @@ def rows(root, bob, editor, robot, signed_in, sign_in):
     """One row behind every page."""
     assert sign_in("alice", "a wrong password").status == 400
     LoginCounter.objects.update(locked_until=Instant(plus=timedelta(minutes=15)))
-    Group.objects.create(name="support")
+    Group.objects.create(name="helpers")
     assert all(model.objects.exists() for model in admin.site._registry)
     return {model: bob if model is User else model.objects.first() for model in admin.site._registry}
 
@@ -300,7 +314,7 @@ def rights_of(user):
 @pytest.mark.parametrize("persona", ["editing", "manager"])
 def test_whoever_may_change_users_gives_nobody_rights(request, alice, persona):
     browser = request.getfixturevalue(persona)
-    group = Group.objects.create(name="support")
+    group = Group.objects.create(name="helpers")
     everything_there_is = [permission.pk for permission in Permission.objects.all()]
     before = rights_of(alice)
 
@@ -352,7 +366,7 @@ def test_whoever_may_change_users_changes_not_even_themselves(request, editor_of
 @pytest.mark.parametrize("fields", [{}, {"_saveasnew": "1"}, {"_popup": "1"}, {"_addanother": "1"}], ids=str)
 def test_the_page_that_makes_users_makes_plain_ones(manager, root, fields):
     form = {"username": "carol", "email": "", "usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
-    rights = RIGHTS | {"groups": [Group.objects.create(name="support").pk], "user_permissions": [Permission.objects.first().pk]}
+    rights = RIGHTS | {"groups": [Group.objects.create(name="helpers").pk], "user_permissions": [Permission.objects.first().pk]}
 
     assert manager.post(page("add", User), form | rights | fields).status_code in {200, 302}
 
@@ -376,14 +390,14 @@ def test_the_right_to_add_users_is_none_without_the_right_to_change_them(make_st
 
 
 def test_groups_are_for_superusers(manager):
-    group = Group.objects.create(name="support")
+    group = Group.objects.create(name="helpers")
     every = [permission.pk for permission in Permission.objects.all()]
     before = everything()
 
     answers = [
         manager.get(page("changelist", Group)).status_code,
         manager.get(page("change", group)).status_code,
-        manager.post(page("change", group), {"name": "support", "permissions": every}).status_code,
+        manager.post(page("change", group), {"name": "helpers", "permissions": every}).status_code,
         manager.post(page("add", Group), {"name": "mine", "permissions": every}).status_code,
         manager.post(page("delete", group), {"post": "yes"}).status_code,
         manager.get("/admin/auth/").status_code,
@@ -403,6 +417,17 @@ def test_roles_of_users_are_given_by_who_may_change_roles(editing, make_staff, a
     allowed = browser_of(make_staff("registrar", "accounts.view_user", "accounts.change_user", "accounts.change_role"))
     assert allowed.post(page("change", alice), form | {"is_active": "on"}).status_code == 302
     assert {*alice.roles.values_list("name", flat=True)} == {"admin"}
+
+
+def test_to_change_a_user_is_not_to_disable_them(editing, make_staff, alice):
+    form = {name: value for name, value in form_of(editing.get(page("change", alice))).items() if name != "is_active"}
+
+    assert editing.post(page("change", alice), form).status_code == 302
+    assert User.objects.get(pk=alice.pk).is_active
+
+    allowed = browser_of(make_staff("guard", "accounts.view_user", "accounts.change_user", "accounts.disable_user"))
+    assert allowed.post(page("change", alice), form).status_code == 302
+    assert not User.objects.get(pk=alice.pk).is_active
 
 
 def test_whoever_only_views_is_offered_nothing_to_send(cast, rows):
@@ -503,7 +528,7 @@ def test_of_two_superusers_who_disable_each_other_at_once_one_remains(root, make
 
 def test_superusers_give_and_take_rights(root, alice):
     browser = browser_of(root)
-    group = Group.objects.create(name="support")
+    group = Group.objects.create(name="helpers")
 
     form = form_of(browser.get(page("change", alice))) | RIGHTS | {"groups": [group.pk]}
     assert browser.post(page("change", alice), form).status_code == 302

@@ -83,7 +83,7 @@ def typed(staff, alice, bob, editor, robot, sign_in, signed_in, refresh, post):
         kind="email_change", user=alice, email="new@example.com", language="en", created_at=Instant(), next_try_at=Instant()
     )
     LoginCounter.objects.update(locked_until=Instant(plus=timedelta(minutes=15)))
-    group = Group.objects.create(name="support")
+    group = Group.objects.create(name="helpers")
     group.permissions.set(Permission.objects.all()[:3])
     return {
         *(answer.body[name] for answer in (signed_in, refreshed) for name in ("access_token", "refresh_token")),
@@ -195,7 +195,7 @@ def test_what_the_walk_saw_was_everything(staff, typed):
     open_everything(staff)
 
     shown = "".join(text for _, text in staff.answers.values())
-    names = {"bob", "robot", "support", "author", "user:sign_in:failed", SigningKey.objects.get().kid, str(Session.objects.get().pk)}
+    names = {"bob", "robot", "helpers", "author", "user:sign_in:failed", SigningKey.objects.get().kid, str(Session.objects.get().pk)}
     assert {name for name in names | {*Refusal.objects.values_list("error_id", flat=True)} if name not in shown} == set()
 
 
