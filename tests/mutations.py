@@ -35,7 +35,23 @@ SESSIONS, ROWS, REFRESH = "oauth/sessions.py", "oauth/session_rows.py", "tests/o
 UPDATE = "own columns in the outer WHERE"
 BULK = "tests/accounts/test_bulk_users.py"
 
+KEY_ADMIN = "tests/oauth/test_key_admin.py"
+
 MUTATIONS = (
+    Mutation(
+        "oauth/key_admin.py",
+        "or whoever may look at the keys makes another sign",
+        "    @method_decorator(permission_required(ROTATE, raise_exception=True))\n",
+        "",
+        KEY_ADMIN,
+    ),
+    Mutation(
+        "oauth/key_admin.py",
+        "or whoever may look at the keys takes them out of use",
+        "    @method_decorator(permission_required(REVOKE, raise_exception=True))\n",
+        "",
+        KEY_ADMIN,
+    ),
     Mutation(
         "accounts/authentication.py",
         "whatever is wrong, or the time",
