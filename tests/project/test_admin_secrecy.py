@@ -143,6 +143,10 @@ def open_everything(staff):
             staff.get(f"{changelist}?q={row.pk}")
     for user in User.objects.all():
         staff.get(password_page(user))
+    for client in Client.objects.all():
+        for name in ("rotate-secret", "disable", "enable", "end-sessions"):
+            staff.get(f"/admin/oauth/client/{client.pk}/{name}/")
+    staff.get("/admin/oauth/client/end-everything/")
     staff.get("/admin/oauth/signingkey/rotate/")
     for key in SigningKey.objects.all():
         staff.get(f"/admin/oauth/signingkey/{key.pk}/compromised/")
