@@ -46,6 +46,8 @@ EVENTS = frozenset(
         "session:refresh_token:reused",
         "session:refresh_token:presented_by_another_client",
         "session:revocation:succeeded",
+        "sessions:ending:started",
+        "sessions:ending:finished",
         "role:registration:created",
         "role:registration:changed",
         "role:registration:deleted",

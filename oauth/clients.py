@@ -16,6 +16,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from accounts import audit, clock
+from accounts.actors import NOBODY, Actor
 from accounts.reconnect import with_reconnect
 from oauth.errors import InvalidClient, InvalidRequest
 from oauth.http import Form
@@ -47,6 +48,7 @@ def register(
     refresh_overlap_seconds: int | None = None,
     may_introspect: bool = False,
     served_audiences: str = "",
+    actor: Actor = NOBODY,
 ) -> Registration:
     """Make a client. Raises ValidationError, also when the client_id is taken."""
     client = Client(
@@ -67,23 +69,33 @@ def register(
     try:
         with transaction.atomic():
             client.save()
-            audit.record("client:registration:created", client_id=client_id)
+            audit.record("client:registration:created", client_id=client_id, **actor)
     except IntegrityError:
         raise ValidationError({"client_id": "Another client took this client_id just now."}) from None
     return Registration(client, value)
 
 
-def rotate_secret(client: Client, *, keep_old_for: timedelta) -> Registration:
-    """Give a confidential client a new secret; the one before it works for `keep_old_for` more."""
+class SecretChanged(Exception):
+    """The secret is not the one any more that the caller decided on."""
+
+
+def rotate_secret(client: Client, *, keep_old_for: timedelta, actor: Actor = NOBODY, reason: str = "") -> Registration:
+    """Give a confidential client a new secret; the one before it works for `keep_old_for` more.
+
+    Raises SecretChanged when it was rotated since `client` was read: two people at once rotate once, and so does a page that is sent twice.
+    """
     value, now = _new_secret(), clock.now()
     with transaction.atomic():
         locked = Client.objects.select_for_update().get(pk=client.pk)
         if locked.is_public:
             raise ValueError("a public client has no secret")
+        if locked.secret_created_at != client.secret_created_at:
+            raise SecretChanged
         locked.previous_secret_digest, locked.previous_secret_expires_at = locked.secret_digest, now + keep_old_for
         locked.secret_digest, locked.secret_created_at = digest(value), now
         locked.save(update_fields=("previous_secret_digest", "previous_secret_expires_at", "secret_digest", "secret_created_at"))
-        audit.record("client:secret:rotated", client_id=locked.client_id, detail={"old_secret_seconds": int(keep_old_for.total_seconds())})
+        detail = {"old_secret_seconds": int(keep_old_for.total_seconds())} | ({"reason": reason} if reason else {})
+        audit.record("client:secret:rotated", client_id=locked.client_id, detail=detail, **actor)
     cache.forget()
     return Registration(locked, value)
 

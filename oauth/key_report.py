@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from oauth import key_rotation
 from oauth.key_schedule import Place, Schedule, State
@@ -54,9 +55,9 @@ def steps(schedule: Schedule[SigningKey], *, now: datetime) -> list[Step]:
 def _steps(schedule: Schedule[SigningKey], now: datetime) -> Iterator[Step]:
     for line in lines(schedule, now=now):
         if line.state is State.STANDBY and line.signs_from is not None:
-            yield Step(max(line.signs_from, now), line.kid, "signs; a new standby is published")
+            yield Step(max(line.signs_from, now), line.kid, _("signs; a new standby is published"))
         if line.leaves_at is not None and line.leaves_at > now:
-            yield Step(line.leaves_at, line.kid, "leaves the key set: its last token has expired; its private key is erased")
+            yield Step(line.leaves_at, line.kid, _("leaves the key set: its last token has expired; its private key is erased"))
 
 
 def _line(place: Place[SigningKey], now: datetime, *, begins_at: datetime | None, ends_at: datetime | None) -> Line:

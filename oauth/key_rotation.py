@@ -11,6 +11,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from accounts import clock
 from accounts.actors import NOBODY, Actor
@@ -106,9 +107,9 @@ def rotate(*, signer: str, actor: Actor, reason: str) -> Succession:
         schedule, now = key_rows.schedule_of(key_rows.locked()), clock.database_now()
         signing, standby = schedule.signer(now), schedule.standby(now)
         if signing is None or signing.key.kid != signer:
-            raise Conflict(f"The key {signer} does not sign any more. Look at the schedule again.")
+            raise Conflict(_("The key %(kid)s does not sign any more. Look at the schedule again.") % {"kid": signer})
         if standby is None:
-            raise Conflict("There is no standby yet; a server that runs makes it within a second, and bootstrap does. Try again then.")
+            raise Conflict(_("There is no standby yet; a server that runs makes it within a second, and bootstrap does. Try again then."))
         signs_from = earliest(standby, now=now)
         if standby.key.signs_from is not None and standby.key.signs_from <= signs_from:
             return Succession(standby.key.kid, standby.key.signs_from, decided_now=False)
@@ -144,9 +145,14 @@ def revoke(kid: str, *, actor: Actor, reason: str, encryption_keys_are_lost: boo
         rows, now = key_rows.locked(), clock.database_now()
         place = next((place for place in key_rows.schedule_of(rows).places if place.key.kid == kid), None)
         if place is None:
-            raise Conflict(f"There is no key {kid}.")
+            raise Conflict(_("There is no key %(kid)s.") % {"kid": kid})
         if place.state(now) in {State.REVOKED, State.RETIRED}:
-            raise Conflict(f"The key {kid} is {place.state(now)} already: nothing signs with it, and nobody takes its tokens.")
+            is_revoked = place.state(now) is State.REVOKED
+            raise Conflict(
+                _("The key %(kid)s is revoked already: nothing signs with it, and nobody takes its tokens.") % {"kid": kid}
+                if is_revoked
+                else _("The key %(kid)s is retired already: nothing signs with it, and nobody takes its tokens.") % {"kid": kid}
+            )
         key_rows.revoke(place.key, now=now, actor=actor, reason=reason)
         _close_ranks(rows, fresh, now=now, actor=actor)
 

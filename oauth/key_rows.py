@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db.models import Max
+from django.utils.translation import gettext as _
 
 from accounts import audit, encryption
 from accounts.actors import NOBODY, Actor
@@ -95,8 +96,11 @@ def unseal(row: SigningKey) -> PrivateKey:
         return key_pairs.unseal(row.private_key, thumbprint=row.thumbprint)
     except encryption.Undecryptable:
         raise encryption.Undecryptable(
-            f"The signing key {row.kid} does not open with AUTH_SERVICE__KEY_ENCRYPTION_KEYS. "
-            "Put the value that it was encrypted with back, behind the new one."
+            _(
+                "The signing key %(kid)s does not open with AUTH_SERVICE__KEY_ENCRYPTION_KEYS. "
+                "Put the value that it was encrypted with back, behind the new one."
+            )
+            % {"kid": row.kid}
         ) from None
 
 

@@ -35,7 +35,74 @@ SESSIONS, ROWS, REFRESH = "oauth/sessions.py", "oauth/session_rows.py", "tests/o
 UPDATE = "own columns in the outer WHERE"
 BULK = "tests/accounts/test_bulk_users.py"
 
+KEY_ADMIN = "tests/oauth/test_key_admin.py"
+
+CLIENT_ADMIN = "tests/oauth/test_client_admin.py"
+
 MUTATIONS = (
+    Mutation(
+        "oauth/client_acts.py",
+        "or whoever may look at clients makes one that is theirs",
+        "        if not self.has_add_permission(request):",
+        "        if False:",
+        CLIENT_ADMIN,
+    ),
+    Mutation(
+        "oauth/client_acts.py",
+        "or whoever may look at clients takes their secrets over",
+        "    @method_decorator(permission_required(ROTATE, raise_exception=True))\n",
+        "",
+        CLIENT_ADMIN,
+    ),
+    Mutation(
+        "oauth/client_acts.py",
+        "or whoever may look at clients shuts them out",
+        "    @method_decorator(permission_required(DISABLE, raise_exception=True))\n    @requires_recent_sign_in\n    def disable(",
+        "    @requires_recent_sign_in\n    def disable(",
+        CLIENT_ADMIN,
+    ),
+    Mutation(
+        "oauth/client_acts.py",
+        "or whoever may look at clients lets one in again",
+        "    @method_decorator(permission_required(DISABLE, raise_exception=True))\n    @requires_recent_sign_in\n    def enable(",
+        "    @requires_recent_sign_in\n    def enable(",
+        CLIENT_ADMIN,
+    ),
+    Mutation(
+        "oauth/client_acts.py",
+        "or whoever may look at clients signs everybody out of one",
+        "    @method_decorator(permission_required(END_ALL, raise_exception=True))\n",
+        "",
+        CLIENT_ADMIN,
+    ),
+    Mutation(
+        "oauth/client_acts.py",
+        "or a member of staff who is no owner",
+        "    if not user.is_superuser:",
+        "    if False:",
+        CLIENT_ADMIN,
+    ),
+    Mutation(
+        "oauth/client_form.py",
+        "an address that runs as a script",
+        "            if not _is_absolute(uri):",
+        "            if False:",
+        CLIENT_ADMIN,
+    ),
+    Mutation(
+        "oauth/key_admin.py",
+        "or whoever may look at the keys makes another sign",
+        "    @method_decorator(permission_required(ROTATE, raise_exception=True))\n",
+        "",
+        KEY_ADMIN,
+    ),
+    Mutation(
+        "oauth/key_admin.py",
+        "or whoever may look at the keys takes them out of use",
+        "    @method_decorator(permission_required(REVOKE, raise_exception=True))\n",
+        "",
+        KEY_ADMIN,
+    ),
     Mutation(
         "accounts/authentication.py",
         "whatever is wrong, or the time",

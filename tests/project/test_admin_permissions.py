@@ -20,7 +20,8 @@ from accounts import audit
 from accounts.admin import LAST_SUPERUSER
 from accounts.clock import Instant
 from accounts.models import AuditEvent, LoginCounter, Role, User
-from oauth.models import Client, Session
+from oauth import key_rotation
+from oauth.models import Client, Session, SigningKey
 from tests.conftest import PASSWORD
 from tests.staff import act, confirm, enrol, errors_in, form_of, give_role, let_in, log_in, messages_in, page, password_page
 
@@ -49,6 +50,11 @@ for model in ("role", "auditevent", "refusal", "client", "session", "signingkey"
     POST[f"{model}_changelist"] = POST[f"{model}_change"] = "302 302 403 403 403 403"
     POST[f"{model}_add"] = POST[f"{model}_delete"] = "302 302 403 403 403 403"
     POST[f"{model}_history"] = GET[f"{model}_history"]
+for name in ("signingkey_rotate", "signingkey_revoke"):
+    GET[name] = POST[name] = "302 302 403 403 403 200"  # 200: the page that asks for a reason and the kid
+for name in ("client_rotate_secret", "client_disable", "client_enable", "client_end_sessions", "client_end_everything"):
+    GET[name] = POST[name] = "302 302 403 403 403 200"  # 200: the page that asks for a reason
+GET["client_add"] = POST["client_add"] = "302 302 403 403 403 200"
 GET["user_changelist"] = GET["user_change"] = GET["user_history"] = POST["user_history"] = "302 302 403 200 200 200"
 GET["user_add"], POST["user_add"] = "302 302 403 403 403 200", "302 302 403 403 403 302"
 GET["user_delete"] = POST["user_delete"] = "302 302 403 403 403 403"
@@ -130,8 +136,10 @@ def rows(root, bob, editor, robot, signed_in, sign_in):
     assert sign_in("alice", "a wrong password").status == 400
     LoginCounter.objects.update(locked_until=Instant(plus=timedelta(minutes=15)))
     Group.objects.create(name="helpers")
+    key_rotation.maintain()
     assert all(model.objects.exists() for model in admin.site._registry)
-    return {model: bob if model is User else model.objects.first() for model in admin.site._registry}
+    of_models = {User: bob, Client: robot.client}
+    return {model: of_models.get(model) or model.objects.first() for model in admin.site._registry}
 
 
 def everything():
@@ -175,6 +183,12 @@ def addresses(rows) -> dict[str, tuple[str, dict]]:
             found[f"{name}_{view}"] = (reverse(f"admin:{model._meta.app_label}_{name}_{view}", args=args), form)
     taken_away = {"usable_password": "false", "unset-password": "1", "password1": "", "password2": ""}
     found["auth_user_password_change"] = (password_page(rows[User]), taken_away)
+    for act_on_client in ("rotate_secret", "disable", "enable", "end_sessions"):
+        found[f"client_{act_on_client}"] = (reverse(f"admin:oauth_client_{act_on_client}", args=(rows[Client].pk,)), {"confirmed": "True"})
+    found["client_end_everything"] = (reverse("admin:oauth_client_end_everything"), {"confirmed": "True"})
+    of_a_key = {"confirmed": "True", "reason": "harm"}
+    found["signingkey_rotate"] = (reverse("admin:oauth_signingkey_rotate"), of_a_key)
+    found["signingkey_revoke"] = (reverse("admin:oauth_signingkey_revoke", args=(rows[SigningKey].pk,)), of_a_key | {"kid": "another"})
     return found
 
 
@@ -182,8 +196,12 @@ def test_the_table_knows_every_address_of_the_admin(rows):
     names = {name.split("_", 1)[1] if "_" in name and "auth_user" not in name else name for name in GET}
     known = {name for _, name in paths_of(admin.site.get_urls()) if name}
     models = {f"{model._meta.app_label}_{model._meta.model_name}_{view}" for model in rows for view in _views()}
+    acts = {
+        *(f"oauth_signingkey_{name}" for name in ("rotate", "revoke")),
+        *(f"oauth_client_{name}" for name in ("rotate_secret", "disable", "enable", "end_sessions", "end_everything")),
+    }
 
-    assert known - models == {
+    assert known - models - acts == {
         *("index", "login", "find", "logout", "password_change", "password_change_done", "jsi18n", "app_list", "auth_user_password_change")
     }
     assert {*_views()} <= names

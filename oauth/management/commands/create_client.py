@@ -6,6 +6,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts.actors import at_the_console
 from oauth import clients
 from oauth.models import GRANT_TYPE_CHOICES
 
@@ -41,6 +42,7 @@ class Command(BaseCommand):
                 refresh_overlap_seconds=options["refresh_overlap"],
                 may_introspect=options["may_introspect"],
                 served_audiences=options["serves"],
+                actor=at_the_console(),
             )
         except ValidationError as error:
             raise CommandError("; ".join(f"{field}: {' '.join(texts)}" for field, texts in error.message_dict.items())) from error

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts.actors import at_the_console
 from oauth import clients
 from oauth.models import Client
 
@@ -24,6 +25,7 @@ class Command(BaseCommand):
             metavar="SECONDS",
             help="how long the old secret works on; 0 stops it now (default: a day)",
         )
+        parser.add_argument("--reason", default="", help="why, for the audit")
 
     def handle(self, *args: Any, **options: Any) -> None:
         client = Client.objects.filter(client_id=options["client_id"]).first()
@@ -33,5 +35,10 @@ class Command(BaseCommand):
             raise CommandError(f"{client.client_id} is a public client and has no secret.")
         if not 0 <= options["keep_old_for"] <= MAX_KEEP_SECONDS:
             raise CommandError(f"--keep-old-for takes 0 to {MAX_KEEP_SECONDS} seconds (30 days).")
-        made = clients.rotate_secret(client, keep_old_for=timedelta(seconds=options["keep_old_for"]))
+        try:
+            made = clients.rotate_secret(
+                client, keep_old_for=timedelta(seconds=options["keep_old_for"]), actor=at_the_console(), reason=options["reason"]
+            )
+        except clients.SecretChanged as error:
+            raise CommandError("The secret was changed just now by somebody else. Nothing was changed.") from error
         self.stdout.write(f"client_secret  {made.secret_value}   (shown once)")

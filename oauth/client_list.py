@@ -1,0 +1,70 @@
+"""What the list of clients tells beside their columns: sessions within a bound, the age of secrets, and the filters."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from accounts.clock import Instant
+from oauth.models import GRANT_TYPE_CHOICES, Client, Session
+
+# So many of a client's newest sessions are looked at, of however many it has.
+NEWEST = 200
+
+
+def with_sessions(clients: QuerySet[Client]) -> QuerySet[Client]:
+    """With `newest_session_at`, `live_sessions` among the newest, and `has_more_sessions` than were looked at: all along one index."""
+    newest = Session.objects.filter(client=OuterRef("pk")).order_by("-created_at")
+    looked_at = Session.objects.filter(client=OuterRef(OuterRef("pk"))).order_by("-created_at").values("pk")[:NEWEST]
+    live = Session.objects.live().filter(client=OuterRef("pk"), pk__in=looked_at)
+    annotated: QuerySet[Client] = clients.annotate(
+        newest_session_at=Subquery(newest.values("created_at")[:1]),
+        live_sessions=Subquery(live.order_by().values("client").annotate(number=Count("pk")).values("number")),
+        has_more_sessions=Exists(newest.values("pk")[NEWEST : NEWEST + 1]),
+    )
+    return annotated
+
+
+class GrantFilter(admin.SimpleListFilter):
+    title, parameter_name = _("grant type"), "grant"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(grant_type, grant_type.rpartition(":")[2]) for grant_type in GRANT_TYPE_CHOICES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Client]) -> QuerySet[Client]:
+        # As a text, with its quotes: SQLite cannot ask what a list contains.
+        return queryset.filter(grant_types__icontains=f'"{self.value()}"') if self.value() in GRANT_TYPE_CHOICES else queryset
+
+
+class SecretAgeFilter(admin.SimpleListFilter):
+    title, parameter_name = _("secret"), "secret_older_than"
+    DAYS = (30, 90, 180, 365)
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [(str(days), _("older than %(days)s days") % {"days": days}) for days in self.DAYS]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Client]) -> QuerySet[Client]:
+        days = _days(self.value(), self.DAYS)
+        return queryset.filter(secret_created_at__lt=Instant(plus=-timedelta(days=days))) if days else queryset
+
+
+class UnusedFilter(admin.SimpleListFilter):
+    title, parameter_name = _("new session"), "unused_for"
+    DAYS = (30, 90, 365)
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [(str(days), _("none for %(days)s days") % {"days": days}) for days in self.DAYS]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Client]) -> QuerySet[Client]:
+        days = _days(self.value(), self.DAYS)
+        if not days:
+            return queryset
+        since = Instant(plus=-timedelta(days=days))
+        return queryset.filter(Q(created__lt=since), ~Exists(Session.objects.filter(client=OuterRef("pk"), created_at__gte=since)))
+
+
+def _days(value: str | None, offered: tuple[int, ...]) -> int | None:
+    return next((days for days in offered if str(days) == value), None)
