@@ -13,6 +13,7 @@ from django.db import transaction
 from django.forms import ModelForm, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
+from django.utils.translation import gettext
 
 from accounts import audit, outbox, passwords, users
 from accounts.actors import actor_of
@@ -67,8 +68,6 @@ class UserAdmin(CarefulAdmin, DjangoUserAdmin[User]):
     form = UserForm
     add_form = NewUserForm
     change_password_form = PasswordForm
-    list_display = ("username", "email", "name", "is_active", "is_staff", "last_sign_in_at")
-    list_filter = ("is_active", "is_staff", "roles")
     search_fields = ("username_canonical", "email_canonical", "name")
     uuid_search_fields = ("id",)
     ordering = ("username",)
@@ -114,11 +113,11 @@ class UserAdmin(CarefulAdmin, DjangoUserAdmin[User]):
     @admin.display(description="password")
     def password_state(self, user: User) -> str:
         """Whether there is one; Django's own field would show pieces of salt and hash."""
-        return "set" if user.has_usable_password() else "none: the user cannot sign in with a password"
+        return gettext("set") if user.has_usable_password() else gettext("none: the user cannot sign in with a password")
 
     @admin.display(description="password")
     def password_page(self, user: User) -> str:
-        return format_html('{} · <a href="../password/">change</a>', self.password_state(user))
+        return format_html('{} · <a href="../password/">{}</a>', self.password_state(user), gettext("change"))
 
     def columns_to_write(self, changed: set[str]) -> set[str]:
         canonical = {f"{name}_canonical" for name in ("username", "email") if name in changed}

@@ -185,6 +185,10 @@ class CarefulAdmin(admin.ModelAdmin[Any]):
 class ReadOnlyAdmin(CarefulAdmin):
     """Rows that are looked at: they are made, changed and ended by the server's own operations."""
 
+    def locked(self, row: Any) -> Any:
+        """As it was read: no form writes it."""
+        return row
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 

@@ -307,7 +307,10 @@ class AuditEvent(models.Model):
     class Meta:
         ordering = ("-id",)
         get_latest_by = "id"
-        indexes: ClassVar[list[models.Index]] = [models.Index(fields=("at",), name="audit_at")]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=("at",), name="audit_at"),
+            models.Index(fields=("target", "id"), name="audit_target"),
+        ]
         permissions = (("export_audit", "Can export audit events"),)
 
     def __str__(self) -> str:

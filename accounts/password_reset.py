@@ -26,6 +26,18 @@ def request(email: str, *, language: str, actor: Actor) -> None:
     beat.wait()
 
 
+def can_be_sent(user: User) -> bool:
+    """Whether there is an address for a code, and a server that takes mails there."""
+    return bool(user.is_active and user.email and outbox.is_set_up())
+
+
+def send(user: User, *, language: str, actor: Actor, reason: str) -> None:
+    """Have a code sent to a user for a member of staff, to the address on record. Nothing of the account changes until it is used."""
+    with transaction.atomic():
+        outbox.put("password_reset", user=user, email=user.email, language=language)
+        audit.record("user:password:reset_requested", target=user.pk, detail={"by": "staff", "reason": reason}, **actor)
+
+
 def confirm(code: str, *, password: str, language: str, actor: Actor) -> None:
     """Give the code's user this password. It ends all their sessions and lifts their locks; a second factor stays as it is.
 

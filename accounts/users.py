@@ -43,3 +43,30 @@ def sign_out_everywhere(user: User, *, actor: Actor, reason: str) -> None:
     with transaction.atomic():
         end_sessions(user)
         audit.record("user:sessions:revoked", target=user.pk, detail={"by": "staff", "reason": reason}, **actor)
+
+
+class LastSuperuser(Exception):
+    """Without this user nobody could do everything."""
+
+
+def disable(user: User, *, actor: Actor, reason: str) -> bool:
+    """Shut a user out and end their sessions for a member of staff, and record it; whether this call did it. Raises LastSuperuser."""
+    with transaction.atomic():
+        current = locked(user)
+        if is_last_superuser(current):
+            raise LastSuperuser
+        disabled = bool(User.objects.filter(pk=user.pk, is_active=True).update(is_active=False))
+        if disabled:
+            # SECURITY: or a thief is back in when the account is enabled again.
+            end_sessions(user)
+            audit.record("user:account:disabled", target=user.pk, detail={"by": "staff", "reason": reason}, **actor)
+    return disabled
+
+
+def enable(user: User, *, actor: Actor, reason: str) -> bool:
+    """Let a disabled user sign in again, and record it; whether this call did it."""
+    with transaction.atomic():
+        enabled = bool(User.objects.filter(pk=user.pk, is_active=False).update(is_active=True))
+        if enabled:
+            audit.record("user:account:enabled", target=user.pk, detail={"by": "staff", "reason": reason}, **actor)
+    return enabled

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.utils.translation import gettext
 
 from accounts import users
 from accounts.careful_admin import CarefulAdmin
@@ -25,7 +26,8 @@ def counted(count: int, noun: str) -> str:
 
 def what_goes_on() -> tuple[str, ...]:
     minutes = int(settings.ACCESS_TOKEN_LIFETIME.total_seconds() / 60)
-    return (
+    text = gettext(
         "This server refuses their tokens at the next request. A service that verifies access tokens by itself "
-        f"goes on taking those that are out until they expire, after {minutes} minutes at most.",
+        "goes on taking those that are out until they expire, after %(minutes)d minutes at most."
     )
+    return (text % {"minutes": minutes},)

@@ -207,6 +207,7 @@ class Session(models.Model):
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=("user", "created_at"), name="session_user_created"),
             models.Index(fields=("client", "created_at"), name="session_client_created"),
+            models.Index(fields=("created_at",), condition=models.Q(revoked_reason="refresh_token_reused"), name="session_reused"),
         ]
         permissions = (
             ("revoke_session", "Can end a session"),

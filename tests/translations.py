@@ -17,6 +17,8 @@ sys.path.insert(0, str(ROOT))
 PO = ROOT / "locale/ru/LC_MESSAGES/django.po"
 MO = PO.with_suffix(".mo")
 PACKAGES = ("accounts", "oauth", "authserver")
+# What a catalogue that is brought along says of something else: allauth's of a setting, and here it is a person.
+OURS = {"Disabled"}
 CALLS = {"_": 1, "gettext": 1, "gettext_lazy": 1, "ngettext": 2, "ngettext_lazy": 2}
 # What templatize makes of {% translate %} and {% blocktranslate %}.
 IN_TEMPLATES = re.compile(
@@ -93,7 +95,7 @@ def _is_brought_along(msgid: str) -> bool:
         places = (base / "conf", base / "contrib/admin", base / "contrib/auth", Path(allauth.__file__).parent)
         for path in (place / "locale/ru/LC_MESSAGES/django.mo" for place in places):
             _BROUGHT.update(entry.msgid for entry in polib.mofile(str(path)) if entry.msgstr or entry.msgstr_plural)
-    return msgid in _BROUGHT
+    return msgid in _BROUGHT - OURS
 
 
 _BROUGHT: set[str] = set()

@@ -77,12 +77,12 @@ def test_what_was_changed_of_a_user_is_recorded_with_before_and_after(staff, rec
 
 
 def test_staff_rights_that_are_given_are_recorded_by_their_names(staff, recorded, alice):
-    support = Group.objects.create(name="support")
+    support = Group.objects.create(name="helpers")
     permission = Permission.objects.get(codename="view_user")
 
     save(staff, alice, is_staff="on", groups=[support.pk], user_permissions=[permission.pk])
 
-    expected = changes(groups=([], ["support"]), is_staff=(False, True), user_permissions=([], ["accounts.view_user"]))
+    expected = changes(groups=([], ["helpers"]), is_staff=(False, True), user_permissions=([], ["accounts.view_user"]))
     assert recorded() == [("user:account:changed", str(alice.pk), expected)]
 
 
@@ -196,16 +196,16 @@ def test_a_role_is_recorded_from_its_making_to_its_end(staff, recorded, alice):
 
 def test_a_group_is_recorded_with_the_names_of_its_permissions(staff, recorded):
     view, change = (Permission.objects.get(codename=name) for name in ("view_user", "change_user"))
-    staff.post(page("add", Group), {"name": "support", "permissions": [view.pk]})
-    group = Group.objects.get(name="support")
+    staff.post(page("add", Group), {"name": "helpers", "permissions": [view.pk]})
+    group = Group.objects.get(name="helpers")
     save(staff, group, permissions=[view.pk, change.pk])
     staff.post(page("delete", group), {"post": "yes"})
 
     both = ["accounts.change_user", "accounts.view_user"]
     assert recorded() == [
-        ("group:registration:created", "support", changes(name=(None, "support"), permissions=(None, ["accounts.view_user"]))),
-        ("group:registration:changed", "support", changes(permissions=(["accounts.view_user"], both))),
-        ("group:registration:deleted", "support", changes(name=("support", None), permissions=(both, None))),
+        ("group:registration:created", "helpers", changes(name=(None, "helpers"), permissions=(None, ["accounts.view_user"]))),
+        ("group:registration:changed", "helpers", changes(permissions=(["accounts.view_user"], both))),
+        ("group:registration:deleted", "helpers", changes(name=("helpers", None), permissions=(both, None))),
     ]
 
 

@@ -22,6 +22,7 @@ from accounts.clock import Instant
 from accounts.models import AuditEvent, LoginCounter, Role, User
 from oauth import key_rotation
 from oauth.models import Client, Session, SigningKey
+from oauth.user_acts import ACTS
 from tests.conftest import PASSWORD
 from tests.staff import act, confirm, enrol, errors_in, form_of, give_role, let_in, log_in, messages_in, page, password_page
 
@@ -69,15 +70,34 @@ POST["group_history"] = GET["group_history"]
 POST["session_changelist"] = POST["logincounter_changelist"] = POST["client_change"] = "302 302 403 403 403 302"
 POST["role_change"] = POST["role_add"] = POST["role_delete"] = "302 302 403 403 403 302"
 GET["role_add"] = GET["role_delete"] = "302 302 403 403 403 200"
+for slug in ("unlock", "send-password-reset", "sign-out-everywhere", "disable", "enable"):
+    # Nothing is to be done about a user who is not locked, or not disabled: 302.
+    GET[f"user_{slug}"] = f"302 302 403 403 403 {302 if slug in {'unlock', 'enable'} else 200}"
+    POST[f"user_{slug}"] = "302 302 403 403 403 302"
+GET["session_revoke"], POST["session_revoke"] = "302 302 403 403 403 200", "302 302 403 403 403 302"
+for name in ("logincounter_unlock", "logincounter_unlock_address"):
+    GET[name], POST[name] = "302 302 403 403 403 200", "302 302 403 403 403 302"
 
 # What a role may that a viewer may not.
 MORE = {
-    "support": {"POST session_changelist": 302, "POST logincounter_changelist": 302, "POST user_changelist": 302},
-    "client-manager": {"POST client_change": 302},
+    "support": {
+        **dict.fromkeys(("POST session_changelist", "POST logincounter_changelist", "POST user_changelist"), 302),
+        **dict.fromkeys(("GET user_unlock", "POST user_unlock", "POST user_send-password-reset", "POST user_sign-out-everywhere"), 302),
+        **dict.fromkeys(("GET user_send-password-reset", "GET user_sign-out-everywhere", "GET session_revoke"), 200),
+        **dict.fromkeys(("GET logincounter_unlock", "GET logincounter_unlock_address"), 200),
+        **dict.fromkeys(("POST session_revoke", "POST logincounter_unlock", "POST logincounter_unlock_address"), 302),
+    },
+    "client-manager": {
+        "POST client_change": 302,
+        **{f"{method} client_{act}": 200 for method in ("GET", "POST") for act in ("add", "disable", "enable", "rotate_secret")},
+    },
 }
 MORE["security-admin"] = MORE["support"] | {
     **dict.fromkeys(("POST user_change", "POST auth_user_password_change"), 302),
     "GET auth_user_password_change": 200,
+    "GET user_disable": 200,
+    **{f"{method} signingkey_{act}": 200 for method in ("GET", "POST") for act in ("rotate", "revoke")},
+    **dict.fromkeys(("POST user_disable", "GET user_enable", "POST user_enable"), 302),
     **dict.fromkeys(("GET role_add", "GET role_delete"), 200),
     **dict.fromkeys(("POST role_add", "POST role_change", "POST role_delete"), 302),
 }
@@ -181,6 +201,12 @@ def addresses(rows) -> dict[str, tuple[str, dict]]:
         ):
             args = () if view in {"changelist", "add"} else (row.pk,)
             found[f"{name}_{view}"] = (reverse(f"admin:{model._meta.app_label}_{name}_{view}", args=args), form)
+    confirmed = {"confirmed": "True", "reason": ""}
+    found |= {f"user_{act.slug}": (reverse(f"admin:{act.url_name}", args=(rows[User].pk,)), confirmed) for act in ACTS}
+    found["session_revoke"] = (reverse("admin:oauth_session_revoke", args=(rows[Session].pk,)), confirmed)
+    lock = rows[LoginCounter]
+    found["logincounter_unlock"] = (reverse("admin:accounts_logincounter_unlock", args=(lock.pk,)), confirmed)
+    found["logincounter_unlock_address"] = (f"{reverse('admin:accounts_logincounter_unlock_address')}?address={lock.source}", confirmed)
     taken_away = {"usable_password": "false", "unset-password": "1", "password1": "", "password2": ""}
     found["auth_user_password_change"] = (password_page(rows[User]), taken_away)
     for act_on_client in ("rotate_secret", "disable", "enable", "end_sessions"):
@@ -202,7 +228,9 @@ def test_the_table_knows_every_address_of_the_admin(rows):
     }
 
     assert known - models - acts == {
-        *("index", "login", "find", "logout", "password_change", "password_change_done", "jsi18n", "app_list", "auth_user_password_change")
+        *("index", "login", "find", "logout", "password_change", "password_change_done", "jsi18n", "app_list", "auth_user_password_change"),
+        *(act.url_name for act in ACTS),
+        *("oauth_session_revoke", "accounts_logincounter_unlock", "accounts_logincounter_unlock_address"),
     }
     assert {*_views()} <= names
     assert {*GET} == {*POST} == {*addresses(rows)}
@@ -237,6 +265,7 @@ def test_who_may_only_look_changes_nothing_anywhere(cast, rows, persona):
         if name == "logout":
             continue
         for query in ("", "?_popup=1", "?_to_field=id", "?_changelist_filters=q%3Da"):
+            query = query.replace("?", "&") if "?" in path else query
             browser.get(path + query)
             browser.post(path + query, form)
             browser.post(path + query, form | {"_saveasnew": "1"})
@@ -254,7 +283,9 @@ def test_no_address_is_a_failure_of_the_server_whatever_follows_it(cast, rows, p
     answers = {}
     for model in rows:
         base = page("changelist", model)
-        for path in (f"{base}{pk}/{view}" for pk in odd for view in ("", "change/", "history/", "delete/", "password/")):
+        for path in (
+            f"{base}{pk}/{view}" for pk in odd for view in ("", "change/", "history/", "delete/", "password/", "unlock/", "revoke/")
+        ):
             answers[path] = browser.get(path).status_code
             answers[f"POST {path}"] = browser.post(path, {"post": "yes"}).status_code
         filters = (f"{each}{lookup}=1" for each in FILTERED for lookup in ("", "__exact", "__id__exact", "__range", "__id__range", "__in"))

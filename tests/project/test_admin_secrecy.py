@@ -15,12 +15,14 @@ from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.contrib.auth.models import Group, Permission
 from django.db import models
 from django.test import Client as Browser
+from django.urls import reverse
 from django.utils.html import escape
 
 from accounts.clock import Instant
 from accounts.models import AuditEvent, LoginCounter, OneTimeToken, Outbox, Refusal, Role, User
 from oauth import clients, key_rotation
 from oauth.models import Client, Session, SigningKey
+from oauth.user_acts import ACTS
 from tests.conftest import PASSWORD
 from tests.staff import BROWSER, act, confirm, form_of, log_in, page, password_page
 
@@ -150,6 +152,14 @@ def open_everything(staff):
     staff.get("/admin/oauth/signingkey/rotate/")
     for key in SigningKey.objects.all():
         staff.get(f"/admin/oauth/signingkey/{key.pk}/compromised/")
+    for user in User.objects.all():
+        for each in ACTS:
+            staff.get(reverse(f"admin:{each.url_name}", args=(user.pk,)))
+    for session in Session.objects.all():
+        staff.get(reverse("admin:oauth_session_revoke", args=(session.pk,)))
+    for counter in LoginCounter.objects.all():
+        staff.get(reverse("admin:accounts_logincounter_unlock", args=(counter.pk,)))
+        staff.get(reverse("admin:accounts_logincounter_unlock_address"), {"address": counter.source})
     act(staff, "sign_out_everywhere", [*User.objects.all()])
     act(staff, "end_sessions", [*Session.objects.all()])
     act(staff, "lift", [*LoginCounter.objects.all()])
