@@ -7,7 +7,7 @@ from django.urls import path
 from django.urls.resolvers import URLPattern, URLResolver
 
 from accounts.admin_site import StaffSite
-from authserver.admin import explain, find, navigation
+from authserver.admin import explain, find, navigation, overview
 
 
 class Site(StaffSite):
@@ -19,6 +19,9 @@ class Site(StaffSite):
             path("explain/", self.admin_view(self.explain), name="explain"),
             *super().get_urls(),
         ]
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return super().index(request, {**overview.context(request), **(extra_context or {})})
 
     def explain(self, request: HttpRequest) -> HttpResponse:
         return explain.view(request, site=self)
