@@ -65,6 +65,7 @@ EVENTS = frozenset(
         "signing_key:schedule:revoked",
         "signing_key:private_key:erased",
         "signing_key:private_key:reencrypted",
+        "audit:log:exported",
     }
 )
 

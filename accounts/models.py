@@ -307,9 +307,15 @@ class AuditEvent(models.Model):
     class Meta:
         ordering = ("-id",)
         get_latest_by = "id"
+        # One for each question that the admin asks, newest first within it.
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=("at",), name="audit_at"),
-            models.Index(fields=("target", "id"), name="audit_target"),
+            models.Index(fields=("event", "at"), name="audit_event"),
+            models.Index(fields=("address", "at"), condition=models.Q(address__isnull=False), name="audit_address"),
+            models.Index(fields=("actor_id", "at"), condition=models.Q(actor_id__isnull=False), name="audit_actor"),
+            models.Index(fields=("target", "at"), condition=~models.Q(target=""), name="audit_target"),
+            models.Index(fields=("client_id", "at"), condition=~models.Q(client_id=""), name="audit_client"),
+            models.Index(fields=("error_id",), condition=~models.Q(error_id=""), name="audit_error_id"),
         ]
         permissions = (("export_audit", "Can export audit events"),)
 

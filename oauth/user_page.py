@@ -40,4 +40,4 @@ def _sessions(user: User) -> list[dict[str, Any]]:
 
 
 def _events(user: User) -> list[AuditEvent]:
-    return [*AuditEvent.objects.filter(target=str(user.pk)).order_by("-id")[:MOST_EVENTS]]
+    return [*AuditEvent.objects.filter(target=str(user.pk)).order_by("-at", "-id")[:MOST_EVENTS]]

@@ -936,6 +936,20 @@ MUTATIONS = (
         "    if False:",
         "tests/accounts/test_second_factors.py",
     ),
+    Mutation(
+        "accounts/audit_admin.py",
+        "to look at the log is no right to take it away",
+        "        if not (self.has_view_permission(request) and request.user.has_perm(EXPORT)):",
+        "        if not self.has_view_permission(request):",
+        "tests/accounts/test_audit_list.py",
+    ),
+    Mutation(
+        "accounts/audit_lines.py",
+        "or what a stranger sent",
+        """    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value""",
+        "    return value",
+        "tests/accounts/test_audit_list.py",
+    ),
 )
 
 

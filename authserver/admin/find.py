@@ -108,7 +108,8 @@ def _sessions(text: str) -> Iterator[Hit]:
 def _refusals(text: str) -> Iterator[Hit]:
     wanted = text.lower()
     for refusal in Refusal.objects.filter(pk=wanted) if _ERROR_ID.fullmatch(wanted) else ():
-        yield Hit(_("Refused request"), refusal.error_id, refusal.reason, _change("accounts_refusal", refusal.pk), is_exact=True)
+        url = f"{reverse('admin:explain')}?{urlencode({'error_id': refusal.pk})}"
+        yield Hit(_("Refused request"), refusal.error_id, refusal.reason, url, is_exact=True)
 
 
 def _addresses(text: str) -> Iterator[Hit]:
@@ -117,7 +118,7 @@ def _addresses(text: str) -> Iterator[Hit]:
         address = str(ipaddress.ip_address(text))
     except ValueError:
         return
-    query = urlencode({"q": address})
+    query = urlencode({"address": address})
     yield Hit(
         _("Address"), address, str(_("Its events in the audit log")), f"{reverse('admin:accounts_auditevent_changelist')}?{query}", True
     )

@@ -87,6 +87,7 @@ SECTIONS = (
         (
             Entry(_("Signing keys"), "oauth_signingkey_changelist", _with("oauth.view_signingkey")),
             Entry(_("Audit log"), "accounts_auditevent_changelist", _with("accounts.view_auditevent")),
+            Entry(_("Explain a failure"), "explain", _with("accounts.view_refusal")),
             Entry(_("Refused requests"), "accounts_refusal_changelist", _with("accounts.view_refusal")),
         ),
     ),

@@ -7,14 +7,24 @@ from django.urls import path
 from django.urls.resolvers import URLPattern, URLResolver
 
 from accounts.admin_site import StaffSite
-from authserver.admin import find, navigation
+from authserver.admin import explain, find, navigation, overview
 
 
 class Site(StaffSite):
     enable_nav_sidebar = False  # Django's lists models; ours lists tasks
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        return [path("find/", self.admin_view(self.find), name="find"), *super().get_urls()]
+        return [
+            path("find/", self.admin_view(self.find), name="find"),
+            path("explain/", self.admin_view(self.explain), name="explain"),
+            *super().get_urls(),
+        ]
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return super().index(request, {**overview.context(request), **(extra_context or {})})
+
+    def explain(self, request: HttpRequest) -> HttpResponse:
+        return explain.view(request, site=self)
 
     def find(self, request: HttpRequest) -> HttpResponse:
         return find.view(request, site=self)

@@ -124,7 +124,7 @@ def test_the_sidebar_shows_what_the_role_may_see(page_as):
 
     assert lines == [
         *("Overview", "Users", "Sessions", "Lockouts", "Clients", "User roles"),
-        *("Signing keys", "Audit log", "Refused requests", "Staff accounts"),
+        *("Signing keys", "Audit log", "Explain a failure", "Refused requests", "Staff accounts"),
     ]
 
 

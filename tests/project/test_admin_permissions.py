@@ -37,6 +37,8 @@ GET, POST = {}, {}
 GET["index"] = POST["index"] = "302 302 200 200 200 200"
 GET["login"] = POST["login"] = "302 403 302 302 302 302"
 GET["find"] = POST["find"] = "302 302 200 200 200 200"
+GET["explain"] = POST["explain"] = "302 302 403 200 403 200"
+GET["auditevent_export"], POST["auditevent_export"] = "302 302 403 403 403 405", "302 302 403 403 403 200"
 GET["logout"], POST["logout"] = "302 302 405 405 405 405", "302 302 200 200 200 200"
 GET["password_change"] = POST["password_change"] = "302 302 200 200 200 200"
 GET["password_change_done"], POST["password_change_done"] = "302 302 200 200 200 200", "302 302 405 405 405 405"
@@ -184,8 +186,9 @@ def addresses(rows) -> dict[str, tuple[str, dict]]:
     """Every page of the admin, by the word that GET and POST know it by: where it is, and what to send there to do harm."""
     found = {
         name: (reverse(f"admin:{name}"), {})
-        for name in ("index", "login", "find", "logout", "password_change", "password_change_done", "jsi18n")
+        for name in ("index", "login", "find", "explain", "logout", "password_change", "password_change_done", "jsi18n")
     }
+    found["auditevent_export"] = (reverse("admin:accounts_auditevent_export"), {"format": "csv"})
     found |= {f"{app}/": (f"/admin/{app}/", {}) for app in ("accounts", "oauth", "auth")}
     found["anything else"] = ("/admin/anything/else/", {})
     for model, row in rows.items():
@@ -228,7 +231,8 @@ def test_the_table_knows_every_address_of_the_admin(rows):
     }
 
     assert known - models - acts == {
-        *("index", "login", "find", "logout", "password_change", "password_change_done", "jsi18n", "app_list", "auth_user_password_change"),
+        *("index", "login", "find", "explain", "logout", "password_change", "password_change_done", "jsi18n", "app_list"),
+        *("auth_user_password_change", "accounts_auditevent_export"),
         *(act.url_name for act in ACTS),
         *("oauth_session_revoke", "accounts_logincounter_unlock", "accounts_logincounter_unlock_address"),
     }

@@ -39,11 +39,12 @@ def test_a_user_is_gone_to_by_name_and_address_in_any_spelling_and_by_their_begi
 
 def test_each_kind_is_gone_to_by_its_own_name(find, alice, editor, signing_key, signed_in, session_of, refusal):
     session = session_of(signed_in)
-    wanted = {str(alice.pk): alice, "editor": editor, signing_key.kid: signing_key, str(session.pk): session, refusal.error_id: refusal}
+    wanted = {str(alice.pk): alice, "editor": editor, signing_key.kid: signing_key, str(session.pk): session}
 
     assert {text: find(text)["Location"] for text in wanted} == {text: page("change", row) for text, row in wanted.items()}
-    assert find("198.51.100.7")["Location"] == "/admin/accounts/auditevent/?q=198.51.100.7"
-    assert find("2001:DB8::1")["Location"] == "/admin/accounts/auditevent/?q=2001%3Adb8%3A%3A1"
+    assert find(refusal.error_id)["Location"] == f"/admin/explain/?error_id={refusal.error_id}"
+    assert find("198.51.100.7")["Location"] == "/admin/accounts/auditevent/?address=198.51.100.7"
+    assert find("2001:DB8::1")["Location"] == "/admin/accounts/auditevent/?address=2001%3Adb8%3A%3A1"
 
 
 def test_the_exact_one_is_gone_to_although_others_begin_alike(find, alice, make_user):

@@ -1,14 +1,13 @@
 """Print the audit as JSON lines."""
 
-import json
 from argparse import ArgumentParser, ArgumentTypeError
 from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from accounts.audit_lines import as_json, line
 from accounts.audit_retention import between
-from accounts.models import AuditEvent
 
 CHUNK = 2000
 
@@ -28,22 +27,7 @@ class Command(BaseCommand):
         if options["after_id"] is not None:
             events = events.filter(pk__gt=options["after_id"])
         for event in events.iterator(chunk_size=CHUNK):
-            self.stdout.write(json.dumps(_line(event), ensure_ascii=False, separators=(",", ":")))
-
-
-def _line(event: AuditEvent) -> dict[str, Any]:
-    return {
-        "id": event.pk,
-        "at": event.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        "event": event.event,
-        "actor_id": None if event.actor_id is None else str(event.actor_id),
-        "target": event.target,
-        "client_id": event.client_id,
-        "address": event.address,
-        "user_agent": event.user_agent,
-        "error_id": event.error_id,
-        "detail": event.detail,
-    }
+            self.stdout.write(as_json(line(event)))
 
 
 def _instant(text: str) -> datetime:

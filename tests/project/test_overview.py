@@ -1,0 +1,107 @@
+"""The overview: what needs attention and what happened, for who may see it, at a cost that the table's size does not change."""
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test import Client as Browser
+from django.test.utils import CaptureQueriesContext
+
+from accounts import clock
+from accounts.models import AuditEvent
+from authserver.admin import overview
+from tests.staff import let_in
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def look(make_user):
+    def open_it(*permissions):
+        user = make_user("helper", is_staff=True)
+        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+        browser = Browser()
+        let_in(browser, user)
+        AuditEvent.objects.filter(pk=0).exists()
+        return lambda: browser.get("/admin/")
+
+    return open_it
+
+
+def happen(event, *, times=1, ago=clock.NONE, **fields):
+    for _ in range(times):
+        AuditEvent.objects.create(at=clock.now() - ago, event=event, **fields)
+
+
+def test_nothing_needs_attention_until_something_does(look):
+    page = look("view_auditevent")
+    assert "Needs attention" not in page().content.decode()
+
+    for event in overview.ALARMS:
+        happen(event)
+    happen(overview.FAILED, times=overview.ATTACK, address="198.51.100.7")
+
+    needs = page().context["needs"]
+    assert len(needs) == len(overview.ALARMS) + 1
+    assert "198.51.100.7" in str(needs[-1].text)
+
+
+def test_the_day_stands_beside_the_day_before(look):
+    happen(overview.SUCCEEDED, times=3)
+    happen(overview.SUCCEEDED, times=2, ago=1.5 * overview.DAY)
+    happen(overview.SUCCEEDED, ago=3 * overview.DAY)
+
+    signed_in = look("view_auditevent")().context["day_cards"][0]
+
+    assert (signed_in.value, signed_in.before) == ("3", "2")
+
+
+def test_a_number_stops_at_its_bound_and_says_so(look, monkeypatch):
+    monkeypatch.setattr(overview, "MOST_COUNTED", 3)
+    happen(overview.SUCCEEDED, times=5)
+
+    assert look("view_auditevent")().context["day_cards"][0].value == "3+"
+
+
+def test_failures_are_grouped_by_address_with_how_many_accounts_they_tried(look):
+    happen(overview.FAILED, times=3, address="198.51.100.7", target="a")
+    happen(overview.FAILED, address="198.51.100.7", target="b")
+    happen(overview.FAILED, address="2001:db8::1")
+    happen(overview.FAILED, address="203.0.113.1", ago=2 * overview.DAY)
+
+    assert look("view_auditevent")().context["sources"] == [
+        {"address": "198.51.100.7", "failures": 4, "accounts": 2},
+        {"address": "2001:db8::1", "failures": 1, "accounts": 0},
+    ]
+
+
+def test_what_staff_did_is_shown_and_what_others_did_is_not(look, alice, make_user):
+    root = make_user("root", is_staff=True)
+    happen("user:lockout:lifted", actor_id=root.pk)
+    happen("user:password:changed", actor_id=alice.pk)
+
+    shown = look("view_auditevent")().context["staff_actions"]
+
+    assert [(each.event, each.actor_name) for each in shown] == [("user:lockout:lifted", "root")]
+
+
+@pytest.mark.checklist(101)
+def test_who_may_not_see_events_sees_none(look):
+    happen("session:refresh_token:reused")
+    happen(overview.FAILED, address="198.51.100.7")
+
+    text = look("view_user")().content.decode()
+
+    assert ("198.51.100.7" in text, "used twice" in text, "Failed sign-ins by address" in text) == (False, False, False)
+
+
+def test_the_overview_asks_as_many_statements_with_many_events_as_with_few(look):
+    page = look("view_auditevent")
+    happen(overview.FAILED, address="198.51.100.7")
+    with CaptureQueriesContext(connection) as few:
+        page()
+    happen(overview.FAILED, times=40, address="198.51.100.8")
+    with CaptureQueriesContext(connection) as many:
+        page()
+
+    assert len([each for each in few if "accounts_auditevent" in each["sql"]]) <= 9
+    assert len(few) == len(many)
