@@ -4,7 +4,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.db import transaction
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
@@ -15,7 +14,7 @@ from accounts.careful_admin import CarefulAdmin, Changes
 from oauth import client_page, clients
 from oauth.client_acts import ClientActs
 from oauth.client_form import ClientForm
-from oauth.client_list import GrantFilter, SecretAgeFilter, UnusedFilter, with_sessions
+from oauth.client_list import ClientList, GrantFilter, SecretAgeFilter, UnusedFilter
 from oauth.models import Client
 
 
@@ -39,8 +38,8 @@ class ClientAdmin(ClientActs, CarefulAdmin):
         ("History", {"fields": ("created", "updated")}),
     )
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Client]:
-        return with_sessions(super().get_queryset(request))
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ClientList]:
+        return ClientList
 
     @admin.display(ordering="is_active")
     def state(self, client: Client) -> SafeString:

@@ -1,10 +1,12 @@
 """What the list of clients tells beside their columns: sessions within a bound, the age of secrets, and the filters."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
@@ -13,19 +15,29 @@ from oauth.models import GRANT_TYPE_CHOICES, Client, Session
 
 # So many of a client's newest sessions are looked at, of however many it has.
 NEWEST = 200
+_BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def with_sessions(clients: QuerySet[Client]) -> QuerySet[Client]:
     """With `newest_session_at`, `live_sessions` among the newest, and `has_more_sessions` than were looked at: all along one index."""
     newest = Session.objects.filter(client=OuterRef("pk")).order_by("-created_at")
-    looked_at = Session.objects.filter(client=OuterRef(OuterRef("pk"))).order_by("-created_at").values("pk")[:NEWEST]
-    live = Session.objects.live().filter(client=OuterRef("pk"), pk__in=looked_at)
+    last_looked_at = Session.objects.filter(client=OuterRef(OuterRef("pk"))).order_by("-created_at").values("created_at")
+    # By time, a range of the index: for a list of keys one of the two databases looks at every session there is.
+    since = Coalesce(Subquery(last_looked_at[NEWEST - 1 : NEWEST]), Value(_BEFORE_ALL))
+    live = Session.objects.live().filter(client=OuterRef("pk"), created_at__gte=since)
     annotated: QuerySet[Client] = clients.annotate(
         newest_session_at=Subquery(newest.values("created_at")[:1]),
         live_sessions=Subquery(live.order_by().values("client").annotate(number=Count("pk")).values("number")),
         has_more_sessions=Exists(newest.values("pk")[NEWEST : NEWEST + 1]),
     )
     return annotated
+
+
+class ClientList(ChangeList):
+    """The rows of the list alone are looked up with their sessions: the page of one client needs none of it."""
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
+        return with_sessions(super().get_queryset(request, exclude_parameters))
 
 
 class GrantFilter(admin.SimpleListFilter):

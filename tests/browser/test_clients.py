@@ -26,7 +26,7 @@ def test_a_secret_is_rotated_in_three_clicks_and_copied(robot, page_as):
     assert window.path == f"/admin/oauth/client/{robot.client.pk}/change/"
 
 
-def test_from_the_overview_it_is_one_click_more_than_the_find_box_needs(robot, page_as):
+def test_from_the_overview_a_secret_is_rotated_in_two_clicks_and_the_find_box(robot, page_as):
     window = page_as("owner")
     page = window.go("/admin/")
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
 from django.test import Client as Browser
 from django.urls import reverse
@@ -397,6 +398,31 @@ def test_who_has_no_permission_for_an_act_does_none(viewer, robot, editor, many)
 
     assert ([*Client.objects.order_by("pk").values()], Session.objects.live().count()) == before
     assert "rotate-secret" not in viewer.get(page("change", robot.client)).content.decode()
+
+
+@pytest.mark.checklist(101)
+@pytest.mark.parametrize(
+    ("codename", "names"),
+    [
+        ("rotate_client_secret", {"rotate_secret"}),
+        ("disable_client", {"disable", "enable"}),
+        ("end_all_sessions", {"end_sessions"}),
+        ("add_client", set()),
+    ],
+)
+def test_each_act_on_a_client_has_a_permission_of_its_own(make_user, robot, codename, names):
+    content_type = ContentType.objects.get_for_model(Client)
+    permission, _ = Permission.objects.get_or_create(content_type=content_type, codename=codename, defaults={"name": codename})
+    user = make_user("somebody", is_staff=True)
+    user.user_permissions.set([permission, Permission.objects.get(codename="view_client")])
+    browser = Browser(raise_request_exception=False)
+    let_in(browser, user)
+
+    acts = {name: browser.get(act(name, robot.client)).status_code for name in ("rotate_secret", "disable", "enable", "end_sessions")}
+
+    assert acts == {name: 200 if name in names else 403 for name in acts}
+    assert browser.get(EVERYTHING).status_code == 403
+    assert browser.get(page("add", Client)).status_code == (200 if codename == "add_client" else 403)
 
 
 def test_who_signed_in_long_ago_is_asked_again_before_an_act_on_a_client(root, robot, editor):
