@@ -9,9 +9,9 @@ export UV_SYSTEM_CERTS := 1
 READY := $(or $(AUTH_SERVICE__DATA_DIR),data)/.ready-$(firstword $(shell printf %s "$$AUTH_SERVICE__DB_URL" | cksum))
 INSTALL = $(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python -r
 
-.PHONY: help run test hostile bench check format translations lock clean
+.PHONY: help run test hostile bench bench-admin check format translations lock clean
 help: ## list the targets
-	@grep -hE "^[a-z]+:.*##" $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE "^[a-z-]+:.*##" $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 run: .venv/.run $(READY) ## serve on 127.0.0.1:8003 with demo data, on SQLite
 	@exec env ENVIRONMENT=development $(BIN)/gunicorn -c authserver/gunicorn.py
@@ -24,6 +24,9 @@ hostile: .venv/.dev ## attack it: fuzzing, kill -9, races, copies, each SECURITY
 
 bench: .venv/.dev ## measure sign-ins beside the bare hash, and refreshes while passwords are guessed
 	$(BIN)/python -m tests.bench.login
+
+bench-admin: .venv/.dev ## measure the admin's pages before 100,000 users and 5 million audit events
+	$(BIN)/python -m tests.bench.admin
 
 check: .venv/.dev ## format, lint, types, migrations, deployment checks
 	$(BIN)/ruff format --check .

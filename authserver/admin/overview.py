@@ -65,7 +65,7 @@ def failures_by_address() -> list[dict[str, Any]]:
     newest = AuditEvent.objects.filter(event=FAILED, at__gte=Instant(plus=-DAY)).order_by(*audit_pages.ORDER).values("pk")[:MOST_FAILURES]
     rows = AuditEvent.objects.filter(pk__in=newest, address__isnull=False).order_by().values("address")
     counted = rows.annotate(failures=Count("pk"), accounts=Count("target", distinct=True, filter=~Q(target="")))
-    return [dict(row) for row in counted.order_by("-failures", "address")[:ADDRESSES]]
+    return [dict(each) for each in counted.order_by("-failures", "address")[:ADDRESSES]]
 
 
 def staff_actions() -> list[AuditEvent]:

@@ -1,0 +1,93 @@
+"""The admin before 100,000 users and 5 million audit events, on a PostgreSQL of its own: server time and statements of its pages."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.postgres import postgres
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+USERS = int(os.environ.get("BENCH_USERS", "100000"))
+EVENTS = int(os.environ.get("BENCH_EVENTS", "5000000"))
+ROUNDS = 9
+DAYS = 14
+PATHS = (
+    "/admin/",
+    "/admin/accounts/auditevent/",
+    "/admin/accounts/auditevent/?event=user:sign_in:failed",
+    "/admin/accounts/auditevent/?event=session:&when=year",
+    "/admin/accounts/auditevent/?address=198.51.100.7",
+    "/admin/accounts/auditevent/?q=user-77",
+    "/admin/accounts/user/",
+)
+# As rows come in: ids, users and time grow together; one sign-in of ten fails, one event of a hundred thousand is a token's reuse.
+FILL_USERS = """
+INSERT INTO accounts_user (id, password, is_superuser, username, username_canonical, email, email_canonical, name, is_active,
+    awaits_confirmation, is_staff, session_epoch, last_totp_step, created_at)
+SELECT md5(n::text)::uuid, '!', false, 'user-' || n, 'user-' || n, 'user-' || n || '@example.com', 'user-' || n || '@example.com', '', true,
+    false, false, 1, 0, now() FROM generate_series(1, %s) n
+"""
+FILL_EVENTS = """
+INSERT INTO accounts_auditevent (at, event, actor_id, target, client_id, address, user_agent, error_id, detail)
+SELECT now() - (%(days)s * (1 - n / %(events)s::float8)) * interval '1 day',
+    CASE WHEN n %% 100000 = 0 THEN 'session:refresh_token:reused'
+        WHEN n %% 10 = 0 THEN 'user:sign_in:failed' ELSE 'user:sign_in:succeeded' END,
+    CASE WHEN n %% 10 = 0 THEN NULL ELSE md5((n %% %(users)s + 1)::text)::uuid END, md5((n %% %(users)s + 1)::text)::uuid::text, 'editor',
+    ('198.51.' || (n %% 100) || '.' || (n %% 250))::inet, 'Bench/1', CASE WHEN n %% 10 = 0 THEN left(md5(n::text), 16) ELSE '' END, '{}'
+FROM generate_series(1, %(events)s) n
+"""
+
+
+def main() -> None:
+    with postgres() as url:
+        environment = os.environ | {
+            "AUTH_SERVICE__DB_URL": url,
+            "ENVIRONMENT": "development",
+            "AUTH_SERVICE__ENV_FILE": "",
+            "DJANGO_SETTINGS_MODULE": "authserver.settings",
+        }
+        subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, env=environment, check=True)
+        subprocess.run([sys.executable, "-m", "tests.bench.admin", "measure"], cwd=ROOT, env=environment, check=True)
+
+
+def measure() -> None:
+    import django
+
+    django.setup()
+    from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+    from django.db import connection
+    from django.test import Client
+    from django.test.utils import CaptureQueriesContext
+
+    from accounts.models import User
+    from tests.staff import let_in
+
+    started = time.monotonic()
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")
+        cursor.execute(FILL_USERS, [USERS])
+        cursor.execute(FILL_EVENTS, {"events": EVENTS, "users": USERS, "days": DAYS})
+        cursor.execute("VACUUM ANALYZE")
+        cursor.execute("SET statement_timeout = '2s'")
+    print(f"{USERS} users and {EVENTS} events, made in {time.monotonic() - started:.0f} s\n")
+    browser = Client(headers={"host": "localhost"})
+    owner = User.objects.create_superuser("owner", password="of no use here")
+    TOTP.activate(owner, generate_totp_secret())
+    let_in(browser, owner)
+    print(f"{'median ms':>9} {'slowest':>8} {'statements':>10}  page")
+    for path in PATHS:
+        times = []
+        for _ in range(ROUNDS):
+            with CaptureQueriesContext(connection) as captured:
+                began = time.perf_counter()
+                answer = browser.get(path)
+                times.append((time.perf_counter() - began) * 1000)
+            assert answer.status_code == 200, (path, answer.status_code)
+        print(f"{statistics.median(times):>9.0f} {max(times):>8.0f} {len(captured):>10}  {path}")
+
+
+if __name__ == "__main__":
+    measure() if "measure" in sys.argv else main()
