@@ -98,6 +98,8 @@ MORE["security-admin"] = MORE["support"] | {
     **dict.fromkeys(("POST user_change", "POST auth_user_password_change"), 302),
     "GET auth_user_password_change": 200,
     "GET user_disable": 200,
+    "GET auditevent_export": 405,
+    "POST auditevent_export": 200,
     **{f"{method} signingkey_{act}": 200 for method in ("GET", "POST") for act in ("rotate", "revoke")},
     **dict.fromkeys(("POST user_disable", "GET user_enable", "POST user_enable"), 302),
     **dict.fromkeys(("GET role_add", "GET role_delete"), 200),
