@@ -77,7 +77,9 @@ class UserAdmin(CarefulAdmin, DjangoUserAdmin[User]):
         (None, {"fields": ("id", "username", "email", "name", "password_page")}),
         ("State", {"fields": ("is_active", "awaits_confirmation", "last_sign_in_at", "created_at")}),
         ("Applications", {"fields": ("roles",)}),
-        ("Staff", {"fields": STAFF_FIELDS}),
+        ("Staff", {"fields": STAFF_FIELDS[:-1]}),
+        # Rights come with a group; these are for the exception, and there are many.
+        ("Single permissions", {"classes": ("collapse",), "fields": STAFF_FIELDS[-1:]}),
     )
     add_fieldsets = ((None, {"classes": ("wide",), "fields": ("username", "email", "usable_password", "password1", "password2")}),)
 
