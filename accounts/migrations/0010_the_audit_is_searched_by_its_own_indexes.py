@@ -1,8 +1,8 @@
 """Indexes of the audit log, one for each question that the admin asks of it.
 
-What it costs: while an index is made, PostgreSQL lets nobody write to the table, so sign-ins wait, a few seconds for each million of
-events: `lock_timeout` is 1 s, so requests that wait longer answer 503. With many events, take a quiet hour. Afterwards every event
-writes to these indexes too, some ten microseconds, and the table takes about twice the room. The previous release runs beside it.
+What it costs: while an index is made, PostgreSQL lets nobody write to the table, so sign-ins wait, and those that wait for longer than
+`lock_timeout` are answered 503. With many events, take a quiet hour. Afterwards every event is written to these indexes too, and the
+table takes more room. The previous release runs beside it.
 """
 
 from django.db import migrations, models
