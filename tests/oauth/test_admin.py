@@ -277,7 +277,8 @@ def test_a_list_costs_the_same_whatever_it_holds(staff, make_session, make_user,
     few = cost()
     fill(10)
 
-    assert (few, cost()) == (STATEMENTS[model], STATEMENTS[model])
+    asks_for_the_time = 2 if model is SigningKey and connection.vendor == "postgresql" else 0
+    assert few == cost() == STATEMENTS[model] + asks_for_the_time
 
 
 # --- Clients -----------------------------------------------------------------------------------
