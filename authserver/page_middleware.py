@@ -6,6 +6,7 @@ from typing import cast
 from allauth.account.middleware import AccountMiddleware
 from django.http import HttpRequest, HttpResponse
 from django.middleware.locale import LocaleMiddleware
+from django.utils import translation
 
 from authserver.middleware import MACHINE_PATHS, PROBES
 
@@ -22,7 +23,13 @@ class Pages:
         self.page = LocaleMiddleware(self.allauth)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return cast(HttpResponse, self.page(request)) if is_page(request) else self.get_response(request)
+        if not is_page(request):
+            return self.get_response(request)
+        try:
+            return cast(HttpResponse, self.page(request))
+        finally:
+            # It belongs to the thread, and the next request of the thread may be a machine's.
+            translation.deactivate()
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """How allauth sends somebody away who has to prove who they are."""

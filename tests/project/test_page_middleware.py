@@ -31,6 +31,16 @@ def test_pages_speak_the_readers_language(client, db, path):
     assert "Accept-Language" in response["Vary"]
 
 
+def test_the_language_of_a_page_is_not_that_of_the_next_machine(client, db):
+    def ask():
+        return client.post("/api/v1/password-reset/request", {}, content_type="application/json").json()["error_description"]
+
+    before = ask()
+    client.get("/sign-in", headers={"accept-language": "ru"})
+
+    assert ask() == before
+
+
 def test_a_person_who_mistyped_an_address_gets_a_page_and_a_machine_gets_json(client, db):
     person, machine = client.get("/nothing", headers={"accept": "text/html"}), client.get("/nothing")
 
