@@ -73,7 +73,7 @@ def answers_requests(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[H
     return wrapped
 
 
-@csrf_exempt  # SECURITY: a client's form may come from anywhere; it changes nothing and is answered as a link would be.
+@csrf_exempt  # A client's form may come from anywhere; it changes nothing and is answered as a link would be.
 @require_http_methods(["GET", "HEAD", "POST"])
 @answers_requests
 def authorize(request: HttpRequest) -> HttpResponse:

@@ -89,7 +89,13 @@ class InvalidTarget(OAuthError):
     description = "The resource is malformed, not one that this client may have, or not the one that was signed in for."
 
 
-class UnsupportedResponseType(OAuthError):
+class AuthorizationError(OAuthError):
+    """What only an authorization request can be answered: never as JSON, but at the redirect URI."""
+
+    error = "invalid_request"
+
+
+class UnsupportedResponseType(AuthorizationError):
     """RFC 6749 §4.1.2.1."""
 
     error = "unsupported_response_type"
@@ -103,42 +109,42 @@ class AccessDenied(OAuthError):
     description = "The user did not allow it."
 
 
-class LoginRequired(OAuthError):
+class LoginRequired(AuthorizationError):
     """OpenID Connect Core 1.0 §3.1.2.6."""
 
     error = "login_required"
     description = "The user has to sign in, and prompt=none forbids to ask."
 
 
-class ConsentRequired(OAuthError):
+class ConsentRequired(AuthorizationError):
     """OpenID Connect Core 1.0 §3.1.2.6."""
 
     error = "consent_required"
     description = "The user has to allow it, and prompt=none forbids to ask."
 
 
-class InteractionRequired(OAuthError):
+class InteractionRequired(AuthorizationError):
     """OpenID Connect Core 1.0 §3.1.2.6."""
 
     error = "interaction_required"
     description = "The user has to do something first, and prompt=none forbids to ask."
 
 
-class RequestNotSupported(OAuthError):
+class RequestNotSupported(AuthorizationError):
     """OpenID Connect Core 1.0 §6.1."""
 
     error = "request_not_supported"
     description = "Send the parameters themselves: request objects are not supported."
 
 
-class RequestUriNotSupported(OAuthError):
+class RequestUriNotSupported(AuthorizationError):
     """OpenID Connect Core 1.0 §6.2."""
 
     error = "request_uri_not_supported"
     description = "Send the parameters themselves: request_uri is not supported."
 
 
-class RegistrationNotSupported(OAuthError):
+class RegistrationNotSupported(AuthorizationError):
     """OpenID Connect Core 1.0 §7.2.1."""
 
     error = "registration_not_supported"

@@ -16,14 +16,14 @@ def test_the_document_lists_what_is_on_and_nothing_else(metadata):
         "token_endpoint": "http://localhost:8003/oauth/token",
         "jwks_uri": "http://localhost:8003/.well-known/jwks.json",
         "access_token_signing_alg_values_supported": ["RS256"],
-        "grant_types_supported": ["password", "refresh_token", "client_credentials"],
+        "grant_types_supported": ["password", "refresh_token", "authorization_code", "client_credentials"],
         "response_types_supported": [],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
         "introspection_endpoint": "http://localhost:8003/oauth/introspect",
         "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         "revocation_endpoint": "http://localhost:8003/oauth/revoke",
         "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
-        "scopes_supported": ["api:read", "api:write", "auth:account"],
+        "scopes_supported": ["api:read", "api:write", "auth:account", "email", "offline_access", "openid", "profile", "roles"],
     }
 
 

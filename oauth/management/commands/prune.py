@@ -32,7 +32,8 @@ BATCHES: dict[str, Callable[[], int]] = {
 class Command(BaseCommand):
     help = (
         "Remove what is past its time: sessions that expired long ago, refusals, counters of sign-ins, audit events, one-time codes, "
-        "authorization codes and browser sessions. Run it daily, beside the serving server: it works in small batches. Stop it when you like; the next run goes on."
+        "authorization codes and browser sessions. Run it daily, beside the serving server: it works in small batches. Stop it when you "
+        "like; the next run goes on."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
