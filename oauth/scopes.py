@@ -9,6 +9,8 @@ ACCOUNT = "auth:account"
 ADMIN = "auth:admin"
 NEVER_DEFAULT = frozenset({ACCOUNT, ADMIN})
 NEVER_BY_PASSWORD = frozenset({ADMIN})
+# Whoever is talked into typing a stranger's code lets the stranger in (RFC 8628 §5.4): never as an administrator.
+NEVER_BY_DEVICE = frozenset({ADMIN})
 
 
 class Malformed(ValueError):

@@ -45,8 +45,22 @@ class Issued:
     refresh_token_value: str
 
 
-def open(user: User, *, role_names: Sequence[str], client: Client, scope: str, amr: str, origin: Origin, now: datetime) -> Issued:
-    """A new session of this user through this client, in the caller's transaction."""
+def open(
+    user: User,
+    *,
+    role_names: Sequence[str],
+    client: Client,
+    scope: str,
+    amr: str,
+    origin: Origin,
+    now: datetime,
+    auth_time: datetime | None = None,
+) -> Issued:
+    """A new session of this user through this client, in the caller's transaction.
+
+    `auth_time` is when they proved who they are; none: just now.
+    """
+    auth_time = auth_time or now
     token = RefreshToken(secrets.token_bytes(refresh_tokens.HANDLE_BYTES), generation=0)
     lifetime, cap = client.refresh_lifetime, settings.SESSION_MAX_AGE
     session = Session.objects.create(
@@ -59,12 +73,12 @@ def open(user: User, *, role_names: Sequence[str], client: Client, scope: str, a
         refreshed_at=clock.Instant(),
         expires_at=clock.Instant(plus=min(lifetime, cap or lifetime)),
         ends_at=None if cap is None else clock.Instant(plus=cap),
-        auth_time=now,
+        auth_time=auth_time,
         amr=amr,
         address=origin.address,
         user_agent=origin.user_agent,
     )
-    claims = SessionClaims(sid=session.pk, roles=role_names, auth_time=now, amr=amr.split())
+    claims = SessionClaims(sid=session.pk, roles=role_names, auth_time=auth_time, amr=amr.split())
     return Issued(user.pk, scope, claims, refresh_tokens.encode(token, keys=settings.TOKEN_KEYS))
 
 

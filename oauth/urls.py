@@ -1,9 +1,12 @@
 from django.urls import path
 
-from oauth import account_api, api, views
+from oauth import account_api, api, device_views, views
 
 urlpatterns = [
     path("oauth/token", views.token),
+    path("oauth/device_authorization", views.device_authorization),
+    path("oauth/device", device_views.device, name="device"),
+    path("oauth/device/qr", device_views.picture),
     path("oauth/introspect", views.introspect),
     path("oauth/revoke", views.revoke),
     path("oauth/verify", views.verify),
