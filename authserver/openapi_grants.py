@@ -5,7 +5,10 @@ from typing import Any
 from authserver.openapi_parts import LOCKED, THROTTLED, UNAVAILABLE, Part, answer, body, number, record, ref, refusals, text
 from authserver.openapi_security import ANY_CLIENT
 from oauth.errors import (
+    AccessDenied,
+    AuthorizationPending,
     BodyTooLarge,
+    ExpiredToken,
     InvalidClient,
     InvalidGrant,
     InvalidRequest,
@@ -13,16 +16,18 @@ from oauth.errors import (
     InvalidTarget,
     MfaRequired,
     OAuthError,
+    SlowDown,
     UnauthorizedClient,
     UnsupportedGrantType,
 )
 from oauth.grant_types import offered
 from oauth.http import FORM_TYPE
-from oauth.models import AUTHORIZATION_CODE, CLIENT_CREDENTIALS, PASSWORD, REFRESH_TOKEN
+from oauth.models import AUTHORIZATION_CODE, CLIENT_CREDENTIALS, DEVICE_CODE, PASSWORD, REFRESH_TOKEN
 
 TOKENS = "Tokens"
 ACCESS_TOKEN_VALUE = "eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjEifQ.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"  # noqa: S105 - of the examples
 REFRESH_TOKEN_VALUE = "AXKnwmRDLr0ZKQm8yfVxSg3sAAAAAaV7nX2cTq9GdP1uYbWk4hJe"  # noqa: S105 - of the examples
+DEVICE_CODE_VALUE = "GmRhmhcxhwAzkoEqiMEg_DnyEysNkuNhszIySk9eS8k"
 
 _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
@@ -95,6 +100,10 @@ def _token() -> Part:
                 UnsupportedGrantType(),
                 MfaRequired(),
                 LOCKED,
+                AuthorizationPending(),
+                SlowDown(),
+                AccessDenied(),
+                ExpiredToken(),
             ),
         },
     }
@@ -147,13 +156,24 @@ def _requests() -> dict[str, tuple[Part, dict[str, str]]]:
             _grant("A token of a confidential client's own (RFC 6749 §4.4).", CLIENT_CREDENTIALS),
             {"client_id": "codelab-internal", "client_secret": "the secret of codelab-internal"},
         ),
+        DEVICE_CODE: (
+            "DeviceCodeRequest",
+            _grant(
+                "Ask whether the device was let in (RFC 8628 §3.4).",
+                DEVICE_CODE,
+                scoped=False,
+                device_code=text("Of the device authorization endpoint.", format="password"),
+            ),
+            {"device_code": DEVICE_CODE_VALUE, "client_id": "codelab-python-client"},
+        ),
     }
     return {name: (schema, {"grant_type": grant, **example}) for grant, (name, schema, example) in described.items() if grant in offered()}
 
 
-def _grant(description: str, grant_type: str, **members: Any) -> Part:
+def _grant(description: str, grant_type: str, *, scoped: bool = True, **members: Any) -> Part:
     scope = text("Words parted by single spaces. None: the client's default; at refresh: what was granted.", examples=["api:read"])
-    return in_form(description, {"grant_type": {"const": grant_type}, **members, "scope": scope}, optional=("scope",))
+    asked = {"scope": scope} if scoped else {}
+    return in_form(description, {"grant_type": {"const": grant_type}, **members, **asked}, optional=(*asked,))
 
 
 def _token_response() -> Part:

@@ -16,6 +16,7 @@ class OAuthError(Exception):
     error: ClassVar[str]
     description: str
     status: int = 400
+    is_stored: ClassVar[bool] = True  # for staff to look up; what is no failure of anybody's is not
 
     def __init__(
         self, reason: str = "", *, headers: dict[str, str] | None = None, client_id: str = "", user_id: UUID | None = None, **fields: Any
@@ -102,13 +103,6 @@ class UnsupportedResponseType(AuthorizationError):
     description = "This server sends codes alone: response_type must be code, and response_mode query."
 
 
-class AccessDenied(OAuthError):
-    """RFC 6749 §4.1.2.1, RFC 8628 §3.5."""
-
-    error = "access_denied"
-    description = "The user did not allow it."
-
-
 class LoginRequired(AuthorizationError):
     """OpenID Connect Core 1.0 §3.1.2.6."""
 
@@ -154,6 +148,36 @@ class RegistrationNotSupported(AuthorizationError):
 class MfaRequired(OAuthError):
     error = "mfa_required"
     description = "This account cannot sign in with a password alone; sign in through the browser."
+
+
+class AuthorizationPending(OAuthError):
+    """RFC 8628 §3.5: nobody has decided yet. A device asks every few seconds, so it is no refusal to keep."""
+
+    error = "authorization_pending"
+    description = "Nobody has approved or denied the device yet. Ask again after the interval."
+    is_stored = False
+
+
+class SlowDown(OAuthError):
+    """RFC 8628 §3.5."""
+
+    error = "slow_down"
+    description = "Asked too early. From now on leave five seconds more between two requests."
+    is_stored = False
+
+
+class AccessDenied(OAuthError):
+    """RFC 8628 §3.5, RFC 6749 §4.1.2.1."""
+
+    error = "access_denied"
+    description = "The user denied the request."
+
+
+class ExpiredToken(OAuthError):
+    """RFC 8628 §3.5."""
+
+    error = "expired_token"
+    description = "The device code has expired. Ask for new codes."
 
 
 class AccountLocked(OAuthError):
@@ -208,6 +232,7 @@ class TemporarilyUnavailable(OAuthError):
     error = "temporarily_unavailable"
     description = "The server cannot answer right now. Try again shortly."
     status = 503
+    is_stored = False  # the store may be what failed
 
     def __init__(self, reason: str, *, retry_after: int = 1) -> None:
         super().__init__(reason, headers={"Retry-After": str(retry_after)})

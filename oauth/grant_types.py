@@ -1,4 +1,4 @@
-"""One function per grant_type, and the table of them (RFC 6749 §4.1, §4.3, §4.4, §6).
+"""One function per grant_type, and the table of them (RFC 6749 §4.1, §4.3, §4.4, §6; RFC 8628 §3.4).
 
 A grant takes the form and the authenticated client and returns what the client gets. Whatever signs
 somebody in ends in `sessions.open`.
@@ -14,12 +14,12 @@ from django.db import transaction
 
 from accounts import audit, authentication, lockout
 from accounts.authentication import Authenticated, Door
-from oauth import access_tokens, authorization_codes, clients, id_tokens, keys, scopes, sessions
+from oauth import access_tokens, authorization_codes, clients, device_codes, id_tokens, keys, scopes, sessions
 from oauth.access_tokens import Signer
 from oauth.authorization_codes import Exchange
 from oauth.errors import InvalidGrant, InvalidScope, InvalidTarget, MfaRequired, OAuthError
 from oauth.http import Form
-from oauth.models import AUTHORIZATION_CODE, CLIENT_CREDENTIALS, PASSWORD, REFRESH_TOKEN, Client
+from oauth.models import AUTHORIZATION_CODE, CLIENT_CREDENTIALS, DEVICE_CODE, PASSWORD, REFRESH_TOKEN, Client
 from oauth.session_rows import Origin
 from oauth.sign_in import as_refusal, verify_password
 
@@ -60,7 +60,7 @@ def password(request: TokenRequest) -> TokenResponse:
     signer = keys.ring.signer(request.client.access_lifetime)
     identifier, secret = request.form["username"], request.form["password"]
     # Before the hash: a scope refused only to who has the right password would tell that it is right.
-    scope = _grantable_scope(request, withheld=scopes.NEVER_BY_PASSWORD)
+    scope = grantable_scope(request, withheld=scopes.NEVER_BY_PASSWORD)
     try:
         authenticated = verify_password(identifier, password=secret, door=_door(request))
         _ensure_password_suffices(authenticated)
@@ -115,7 +115,7 @@ def authorization_code(request: TokenRequest) -> TokenResponse:
 def client_credentials(request: TokenRequest) -> TokenResponse:
     """A token of the client's own (RFC 6749 §4.4): no user, no session, no refresh token. Raises InvalidClient, InvalidScope."""
     signer = keys.ring.signer(request.client.access_lifetime)
-    scope = _grantable_scope(request, withheld=frozenset())
+    scope = grantable_scope(request, withheld=frozenset())
     clients.ensure_active(request.client)
     audience = request.form.optional("resource") or request.client.token_audience
     # SECURITY: a client's own token is good for its resources alone (RFC 8707 §2.2).
@@ -125,11 +125,19 @@ def client_credentials(request: TokenRequest) -> TokenResponse:
     return TokenResponse(access_token, _seconds(request), scope)
 
 
+def device_code(request: TokenRequest) -> TokenResponse:
+    """Let a device in that somebody approved (RFC 8628 §3.4). Raises as `device_codes.redeem`."""
+    signer = keys.ring.signer(request.client.access_lifetime)  # In hand before the code is spent.
+    issued = device_codes.redeem(request.form["device_code"], client=request.client, origin=request.origin)
+    return _respond(issued, request=request, signer=signer)
+
+
 GRANT_TYPES: dict[str, GrantType] = {
     PASSWORD: password,
     REFRESH_TOKEN: refresh_token,
     AUTHORIZATION_CODE: authorization_code,
     CLIENT_CREDENTIALS: client_credentials,
+    DEVICE_CODE: device_code,
 }
 
 
@@ -138,7 +146,7 @@ def offered() -> tuple[str, ...]:
     return tuple(name for name in GRANT_TYPES if name != PASSWORD or settings.PASSWORD_GRANT)
 
 
-def _grantable_scope(request: TokenRequest, *, withheld: frozenset[str]) -> str:
+def grantable_scope(request: TokenRequest, *, withheld: frozenset[str]) -> str:
     """What was asked for, or the client's defaults when nothing was. Raises InvalidScope."""
     try:
         asked = scopes.parse(request.form.optional("scope") or request.client.default_scopes)

@@ -140,7 +140,7 @@ def render(error: OAuthError, *, request: HttpRequest | None = None) -> JsonResp
         "refused",
         extra={"error": error.error, "reason": error.reason, "status": status, "error_id": error_id},
     )
-    if request is not None and _SHAPE in request.META and not isinstance(error, TemporarilyUnavailable):
+    if request is not None and _SHAPE in request.META and error.is_stored:
         _store(error, request=request, status=status, error_id=error_id)
     body = {"error": error.error, "error_description": error.description, "error_id": error_id, **error.fields}
     return respond(body, status=status, headers=error.headers)

@@ -334,3 +334,41 @@ class AuthorizationCode(models.Model):
 
     def __str__(self) -> str:
         return f"code of {self.user_id} for {self.client_id}"
+
+
+class DeviceCode(models.Model):
+    """A device that waits until somebody lets it in (RFC 8628).
+
+    `digest` is of the device's own code, `user_code_digest` is keyed, because that code is short. The columns about the person are
+    those of who approved it: what they proved then is what the session of the device rests on.
+    """
+
+    class Decision(models.TextChoices):
+        PENDING = "pending"
+        APPROVED = "approved"
+        DENIED = "denied"
+        CONSUMED = "consumed"
+
+    digest = models.BinaryField(primary_key=True, max_length=32)
+    user_code_digest = models.BinaryField(unique=True, max_length=32)
+    client = models.ForeignKey(Client, on_delete=models.CASCADE, db_index=False, related_name="+")
+    scope = models.TextField()
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField(db_index=True)
+    interval = models.PositiveSmallIntegerField(help_text="seconds that the device has to leave between two polls")
+    last_polled_at = models.DateTimeField(null=True)
+    decision = models.CharField(max_length=8, choices=Decision.choices, default=Decision.PENDING)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="+")
+    user_epoch = models.PositiveIntegerField(null=True)
+    auth_time = models.DateTimeField(null=True)
+    amr = models.CharField(max_length=64, blank=True)
+    address = models.GenericIPAddressField(null=True, help_text="of the device")
+    source = models.CharField(max_length=45, help_text="the address, or its /64: how many may wait is counted by it")
+    user_agent = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        default_permissions = ()
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=("client", "source", "expires_at"), name="device_code_open")]
+
+    def __str__(self) -> str:
+        return f"device of {self.client_id}, {self.decision}"

@@ -11,6 +11,8 @@ OPENID = "openid"
 OFFLINE_ACCESS = "offline_access"
 NEVER_DEFAULT = frozenset({ACCOUNT, ADMIN})
 NEVER_BY_PASSWORD = frozenset({ADMIN})
+# Whoever is talked into typing a stranger's code lets the stranger in (RFC 8628 §5.4): never as an administrator.
+NEVER_BY_DEVICE = frozenset({ADMIN})
 
 
 class Malformed(ValueError):

@@ -42,7 +42,75 @@ KEY_ADMIN = "tests/oauth/test_key_admin.py"
 
 CLIENT_ADMIN = "tests/oauth/test_client_admin.py"
 
+DEVICES, DEVICE_GRANT, DEVICE_PAGE = "oauth/device_codes.py", "tests/oauth/test_device_grant.py", "tests/oauth/test_device_page.py"
+DEVICE_RACES = "tests/oauth/test_device_races.py"
+
 MUTATIONS = (
+    Mutation(
+        DEVICES,
+        "no repr: it holds both codes",
+        "@dataclass(frozen=True, repr=False)  # SECURITY: no repr: it holds both codes.",
+        "@dataclass(frozen=True)",
+        DEVICE_GRANT,
+    ),
+    Mutation(DEVICES, "a code is its own client's alone", "    if row.client_id != client.pk:", "    if False:", DEVICE_GRANT),
+    Mutation(
+        DEVICES,
+        "every try of a person counts",
+        "    throttling.take_of_user(throttling.DEVICE_CODES_OF_USER, user_id=user.pk)\n",
+        "",
+        DEVICE_PAGE,
+    ),
+    Mutation(DEVICES, "each code that is open", "    if len(ends) >= MOST_OPEN:", "    if False:", DEVICE_GRANT),
+    Mutation(
+        DEVICES,
+        "whoever was disabled or signed out everywhere",
+        "    if user is None or row.auth_time is None or not user.is_active or user.session_epoch != row.user_epoch:",
+        "    if user is None or row.auth_time is None:",
+        DEVICE_GRANT,
+    ),
+    Mutation(
+        DEVICES,
+        "own columns in the WHERE decide",
+        "filter(pk=row.pk, decision=APPROVED, expires_at__gt=Instant())",
+        "filter(pk=row.pk, expires_at__gt=Instant())",
+        DEVICE_RACES,
+    ),
+    Mutation(
+        DEVICES,
+        "decided once",
+        "filter(pk=device.pk, decision=PENDING, expires_at__gt=Instant())",
+        "filter(pk=device.pk, expires_at__gt=Instant())",
+        DEVICE_RACES,
+    ),
+    Mutation(
+        "oauth/device_views.py",
+        "as everywhere, who can change the server",
+        "        if _person(request).is_staff and not is_proved_by_second_factor(request):",
+        "        if False:",
+        DEVICE_PAGE,
+    ),
+    Mutation(
+        "oauth/device_views.py",
+        "for the device that was shown to this very person",
+        "    if shown_to != str(user.pk):",
+        "    if False:",
+        DEVICE_PAGE,
+    ),
+    Mutation(
+        "oauth/device_views.py",
+        "whatever is not a plain yes",
+        '    if request.POST["decision"] == "approve":',
+        '    if request.POST["decision"] != "deny":',
+        DEVICE_PAGE,
+    ),
+    Mutation(
+        "oauth/user_codes.py",
+        "of the system's randomness",
+        "secrets.choice(ALPHABET)",
+        '__import__("random").choice(ALPHABET)',
+        "tests/oauth/test_user_codes.py",
+    ),
     Mutation(
         "oauth/client_acts.py",
         "or whoever may look at clients makes one that is theirs",
@@ -347,8 +415,8 @@ MUTATIONS = (
     Mutation(
         "accounts/throttling.py",
         "the network of an IPv6 address",
-        "    source = source_of(address)\n",
-        '    source = address or ""\n',
+        "    return source_of(address)\n",
+        '    return address or ""\n',
         "tests/accounts/test_throttling.py",
     ),
     Mutation(
