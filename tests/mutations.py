@@ -104,6 +104,13 @@ MUTATIONS = (
         KEY_ADMIN,
     ),
     Mutation(
+        "accounts/browser_proof.py",
+        "of this very user",
+        "get_authentication_records(request, request.user) if",
+        'request.session.get("account_authentication_methods", []) if',
+        "tests/accounts/test_browser_proof.py",
+    ),
+    Mutation(
         "accounts/authentication.py",
         "whatever is wrong, or the time",
         "            beat.wait()\n",
