@@ -1,44 +1,32 @@
-"""How and when the person at this browser proved who they are, in the words of RFC 8176 and OpenID Connect Core §2."""
+"""How, and how recently, the person at a browser proved who they are, in the words of tokens (RFC 8176, OpenID Connect Core 1.0 §2)."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
 
 from allauth.account.internal.flows.login import get_authentication_records
 from django.http import HttpRequest
 
-ONE_FACTOR: Literal["1"] = "1"
-TWO_FACTORS: Literal["2"] = "2"
-# By allauth's name of a factor, in the order in which they are told. Every passkey asks for a finger, a face or a PIN.
-METHODS = {"password": ("pwd",), "totp": ("otp",), "recovery_codes": ("otp",), "webauthn": ("hwk", "user")}
-
-
-class Unproven(Exception):
-    """Nobody is signed in at this browser, or their session does not say how."""
+_WORDS = {"password": ("pwd",), "totp": ("otp",), "recovery_codes": ("otp",), "webauthn": ("hwk", "user")}
+_ORDER = ("pwd", "otp", "hwk", "user", "mfa")
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)
 class Proof:
+    """`auth_time` is that of the newest proof; `amr` is parted by spaces; `acr` is "1" for one factor, "2" for two, or a passkey."""
+
     auth_time: datetime
     amr: str
-    acr: Literal["1", "2"]
+    acr: str
 
 
 def of(request: HttpRequest) -> Proof:
-    """What proved who is signed in: each factor of this session, and the time of the newest, a repeated proof among them.
-
-    `amr` has its values parted by spaces. `acr` is "2" for two factors, or for a passkey. Raises Unproven.
-    """
+    """Of a person who is signed in; one of whom nothing is recorded proved it long ago, by a password."""
     # SECURITY: of this very user: what another proved at this browser before is nothing to them.
-    records = get_authentication_records(request, request.user) if request.user.is_authenticated else []
-    given = {each.get("type", each["method"]) for each in records}
-    factors = [factor for factor in METHODS if factor in given]
-    if not factors:
-        raise Unproven
-    methods = list(dict.fromkeys(method for factor in factors for method in METHODS[factor]))
-    is_several = len({METHODS[factor] for factor in factors}) > 1
-    return Proof(
-        auth_time=datetime.fromtimestamp(max(each["at"] for each in records), tz=UTC),
-        amr=" ".join([*methods, *(["mfa"] if is_several else [])]),
-        acr=TWO_FACTORS if is_several or "webauthn" in factors else ONE_FACTOR,
-    )
+    records = get_authentication_records(request, request.user)
+    words = {word for record in records for word in _WORDS.get(record.get("type") or record["method"], ())} or {"pwd"}
+    # Two of what one knows, has and is; a passkey asks the device for a finger or a PIN.
+    if len(words & {"pwd", "otp", "hwk"}) > 1:
+        words.add("mfa")
+    auth_time = datetime.fromtimestamp(records[-1]["at"], UTC) if records else _LONG_AGO
+    return Proof(auth_time, " ".join(word for word in _ORDER if word in words), "2" if words & {"mfa", "user"} else "1")

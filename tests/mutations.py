@@ -106,8 +106,8 @@ MUTATIONS = (
     Mutation(
         "accounts/browser_proof.py",
         "of this very user",
-        "get_authentication_records(request, request.user) if",
-        'request.session.get("account_authentication_methods", []) if',
+        "get_authentication_records(request, request.user)",
+        'request.session.get("account_authentication_methods", [])',
         "tests/accounts/test_browser_proof.py",
     ),
     Mutation(
