@@ -286,6 +286,13 @@ MUTATIONS = (
         KEY_ADMIN,
     ),
     Mutation(
+        "accounts/browser_proof.py",
+        "of this very user",
+        "get_authentication_records(request, request.user)",
+        'request.session.get("account_authentication_methods", [])',
+        "tests/accounts/test_browser_proof.py",
+    ),
+    Mutation(
         "accounts/authentication.py",
         "whatever is wrong, or the time",
         "            beat.wait()\n",
