@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import clock, components
 from accounts.careful_admin import CarefulAdmin, Changes
-from oauth import client_page, clients
+from oauth import client_list, client_page, clients
 from oauth.client_acts import ClientActs
 from oauth.client_form import ClientForm
 from oauth.client_list import ClientList, GrantFilter, SecretAgeFilter, UnusedFilter
@@ -37,6 +37,9 @@ class ClientAdmin(ClientActs, CarefulAdmin):
         ("Secret", {"fields": ("secret_created_at", "previous_secret_expires_at")}),
         ("History", {"fields": ("created", "updated")}),
     )
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return (*self.list_display, client_list.acts_column(request))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ClientList]:
         return ClientList
