@@ -129,7 +129,7 @@ class RefusalAdmin(ReadOnlyAdmin):
     list_display = ("at", "error_id", "status", "error", "reason", "client_id", "address")
     show_full_result_count = False
     search_fields = ("error_id__exact", "client_id__exact", "address__startswith")
-    search_help_text = "The error_id of the answer, a client_id, a user's id or an address."
+    search_help_text = _("The error_id of the answer, a client_id, a user's id or an address.")
     uuid_search_fields = ("user_id",)
     fields = ("error_id", "at", "status", "error", "reason", "client_id", "user_id", "address", "user_agent", "shape", "skipped_before")
 

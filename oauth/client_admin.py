@@ -13,15 +13,17 @@ from accounts import clock, components
 from accounts.careful_admin import CarefulAdmin, Changes
 from oauth import client_list, client_page, clients
 from oauth.client_acts import ClientActs
+from oauth.client_bulk_acts import ClientBulkActs
 from oauth.client_form import ClientForm
 from oauth.client_list import ClientList, GrantFilter, SecretAgeFilter, UnusedFilter
 from oauth.models import Client
 
 
 @admin.register(Client)
-class ClientAdmin(ClientActs, CarefulAdmin):
+class ClientAdmin(ClientActs, ClientBulkActs, CarefulAdmin):
     audited_as = "client:registration"
     form = ClientForm
+    actions = ClientBulkActs.actions
     change_list_template = "admin/clients.html"
     change_form_template = "admin/client.html"
     list_display = ("name", "client_id", "client_type", "state", "grants", "secret_age", "newest_session", "live_sessions")

@@ -448,6 +448,13 @@ MUTATIONS = (
         "tests/oauth/test_user_pages.py",
     ),
     Mutation(
+        "oauth/user_bulk_acts.py",
+        "what the act may not do to one",
+        "        if not self.is_within_reach(request, user):\n",
+        "        if False:\n",
+        "tests/oauth/test_bulk_acts.py",
+    ),
+    Mutation(
         "oauth/session_admin.py",
         "by its own permission",
         "        if not (self.has_revoke_permission(request) and self.has_view_permission(request, session)):\n",
