@@ -448,6 +448,13 @@ MUTATIONS = (
         "tests/oauth/test_user_pages.py",
     ),
     Mutation(
+        "authserver/admin_hosts.py",
+        "or who reaches the public name alone",
+        "        if request.path.startswith(STAFF_PATHS) and not is_for_staff(request):\n",
+        "        if False:\n",
+        "tests/project/test_admin_hosts.py",
+    ),
+    Mutation(
         "oauth/user_bulk_acts.py",
         "what the act may not do to one",
         "        if not self.is_within_reach(request, user):\n",
