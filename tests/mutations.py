@@ -903,6 +903,20 @@ MUTATIONS = (
     ),
     Mutation(
         "accounts/recent_sign_in.py",
+        "or a password that was seen",
+        "    if records and request.user.has_second_factor:",
+        "    if False:",
+        "tests/accounts/test_recent_sign_in.py",
+    ),
+    Mutation(
+        "accounts/audit_admin.py",
+        "or a browser that was left open hands out",
+        "        if not is_recent(request):\n",
+        "        if False:\n",
+        "tests/accounts/test_audit_list.py",
+    ),
+    Mutation(
+        "accounts/recent_sign_in.py",
         "an unlocked browser",
         "        if is_recent(request, within=",
         "        if True or is_recent(request, within=",
