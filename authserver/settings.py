@@ -13,7 +13,7 @@ import allauth
 import dj_database_url
 import django_stubs_ext
 
-from authserver import __version__, caches, email_url
+from authserver import __version__, admin_hosts, caches, email_url
 from authserver.env import ConfigurationError, Environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -106,6 +106,9 @@ if PRIVATE_KEY_ID and not PRIVATE_KEY_PATH:
 
 # --- HTTP --------------------------------------------------------------------------------------
 ALLOWED_HOSTS = list(env.words("AUTH_SERVICE__ALLOWED_HOSTS", default=("localhost", "127.0.0.1", "[::1]")))
+ADMIN_HOSTS = [name.lower() for name in env.words("AUTH_SERVICE__ADMIN_HOSTS", default=())]
+for _name in admin_hosts.unserved(ADMIN_HOSTS, allowed=ALLOWED_HOSTS):
+    raise ConfigurationError(f"AUTH_SERVICE__ADMIN_HOSTS names {_name!r}, which AUTH_SERVICE__ALLOWED_HOSTS lacks: add it there.")
 TRUSTED_PROXIES = env.networks("AUTH_SERVICE__TRUSTED_PROXIES")
 REQUIRE_HTTPS = env.flag("AUTH_SERVICE__REQUIRE_HTTPS", default=not DEVELOPMENT)
 if REQUIRE_HTTPS and _issuer.scheme != "https":
@@ -238,7 +241,6 @@ METRICS_TOKEN = env.secret("AUTH_SERVICE__METRICS_TOKEN", default=str)
 # --- Read and checked, in effect once the part they govern has come (docs/settings.md) ----------
 _waiting = {
     "AUTH_SERVICE__CORS_ORIGINS": env.words("AUTH_SERVICE__CORS_ORIGINS", default=()),
-    "AUTH_SERVICE__ADMIN_HOSTS": env.words("AUTH_SERVICE__ADMIN_HOSTS", default=()),
 }
 for _name in _waiting:
     env.explain(_name, "This version checks the value and does not act on it yet.")
@@ -275,6 +277,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "authserver.page_middleware.Pages",
+    "authserver.admin_hosts.AdminHosts",
 ]
 TEMPLATES = [
     {
