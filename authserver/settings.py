@@ -15,6 +15,7 @@ import django_stubs_ext
 
 from authserver import __version__, caches, email_url
 from authserver.env import ConfigurationError, Environment
+from oauth import origins
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 django_stubs_ext.monkeypatch()  # so that ModelAdmin[User] can be written where it is declared
@@ -112,6 +113,13 @@ if REQUIRE_HTTPS and _issuer.scheme != "https":
     raise ConfigurationError(
         f"AUTH_SERVICE__JWT_ISSUER is {JWT_ISSUER!r}, but must begin with https:// while AUTH_SERVICE__REQUIRE_HTTPS is true."
     )
+CORS_ORIGINS = frozenset(env.words("AUTH_SERVICE__CORS_ORIGINS", default=()))  # beside those of each client (oauth.cors)
+for _origin in sorted(CORS_ORIGINS):
+    if not origins.is_origin(_origin):
+        raise ConfigurationError(
+            f"AUTH_SERVICE__CORS_ORIGINS has {_origin!r}, but an origin is scheme, host and port in small letters, without a path and "
+            "without the usual port, such as https://app.example.com."
+        )
 ROOT_URLCONF = "authserver.urls"
 WEB_CONCURRENCY = env.integer("WEB_CONCURRENCY", default=multiprocessing.cpu_count(), least=1, most=1024)
 THREADS = 4  # of each process
@@ -237,7 +245,6 @@ METRICS_TOKEN = env.secret("AUTH_SERVICE__METRICS_TOKEN", default=str)
 
 # --- Read and checked, in effect once the part they govern has come (docs/settings.md) ----------
 _waiting = {
-    "AUTH_SERVICE__CORS_ORIGINS": env.words("AUTH_SERVICE__CORS_ORIGINS", default=()),
     "AUTH_SERVICE__ADMIN_HOSTS": env.words("AUTH_SERVICE__ADMIN_HOSTS", default=()),
 }
 for _name in _waiting:
@@ -269,6 +276,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "authserver.middleware.Gate",
+    "oauth.cors.Cors",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

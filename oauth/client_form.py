@@ -31,6 +31,11 @@ class ClientForm(forms.ModelForm[Client]):
         choices=_GRANTS, widget=forms.CheckboxSelectMultiple, required=False, help_text="What it may ask for tokens with."
     )
     redirect_uris = LinesField(required=False, label="redirect URIs", help_text="Where authorization codes are sent, one per line.")
+    allowed_origins = LinesField(
+        required=False,
+        label="allowed origins",
+        help_text="Whose pages may call the API from a browser, one per line: https://app.example.com",
+    )
 
     def clean_redirect_uris(self) -> str:
         value: str = self.cleaned_data["redirect_uris"]

@@ -41,6 +41,13 @@ CLIENT_ADMIN = "tests/oauth/test_client_admin.py"
 
 MUTATIONS = (
     Mutation(
+        "oauth/cors.py",
+        "or a page of one client reads what another's token opens",
+        "origin in client.allowed_origins.split()",
+        "origin in cache.of_any_client()",
+        "tests/oauth/test_cors.py",
+    ),
+    Mutation(
         "oauth/client_acts.py",
         "or whoever may look at clients makes one that is theirs",
         "        if not self.has_add_permission(request):",
