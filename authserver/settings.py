@@ -387,6 +387,7 @@ SCOPES = {
     "api:read": "Read your data",
     "api:write": "Change your data",
     "auth:account": "Change your profile, password and sessions",
+    "auth:admin": "Administer this server, as far as you may",
 }
 OAUTH2_PROVIDER = {
     "SCOPES": SCOPES,

@@ -79,11 +79,11 @@ class RegistrationForm(forms.Form):
             "is_public": sent["client_type"] == Client.CLIENT_PUBLIC,
             "grant_types": sent["grant_types"],
             "allowed_scopes": sent["allowed_scopes"],
-            "default_scopes": sent["default_scopes"] or _all_but_special(sent["allowed_scopes"]),
+            "default_scopes": sent["default_scopes"] or all_but_special(sent["allowed_scopes"]),
         }
 
 
-def _all_but_special(allowed: str) -> str:
+def all_but_special(allowed: str) -> str:
     """Nothing of what is malformed: that is told of `allowed` itself."""
     try:
         return scopes.format(scopes.parse(allowed) - scopes.NEVER_DEFAULT)

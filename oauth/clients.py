@@ -49,6 +49,7 @@ def register(
     may_introspect: bool = False,
     served_audiences: str = "",
     actor: Actor = NOBODY,
+    reason: str = "",
 ) -> Registration:
     """Make a client. Raises ValidationError, also when the client_id is taken."""
     client = Client(
@@ -69,7 +70,7 @@ def register(
     try:
         with transaction.atomic():
             client.save()
-            audit.record("client:registration:created", client_id=client_id, **actor)
+            audit.record("client:registration:created", client_id=client_id, detail={"reason": reason} if reason else None, **actor)
     except IntegrityError:
         raise ValidationError({"client_id": "Another client took this client_id just now."}) from None
     return Registration(client, value)

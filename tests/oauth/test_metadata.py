@@ -23,7 +23,7 @@ def test_the_document_lists_what_is_on_and_nothing_else(metadata):
         "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         "revocation_endpoint": "http://localhost:8003/oauth/revoke",
         "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
-        "scopes_supported": ["api:read", "api:write", "auth:account"],
+        "scopes_supported": ["api:read", "api:write", "auth:account", "auth:admin"],
     }
 
 
