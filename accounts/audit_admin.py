@@ -1,24 +1,23 @@
 """Staff's pages of what happened: audit events, and requests that were refused."""
 
-import ipaddress
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import BadRequest, PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, StreamingHttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit, audit_lines, audit_pages, components, identifiers
+from accounts import audit, audit_lines, audit_pages, audit_search, components
 from accounts.actors import actor_of
 from accounts.audit_filters import AddressFilter, EventFilter, OutcomeFilter, WhenFilter
 from accounts.careful_admin import ReadOnlyAdmin
-from accounts.models import AuditEvent, Refusal, User
+from accounts.models import AuditEvent, Refusal
 from accounts.recent_sign_in import ask_again, is_recent
 
 MOST_EXPORTED = 100_000
@@ -58,8 +57,7 @@ class AuditEventAdmin(ReadOnlyAdmin):
 
     def get_search_results(self, request: HttpRequest, queryset: Events, search_term: str) -> tuple[Events, bool]:
         """By whole values alone, each of which has an index: a part of one would read every row of the time."""
-        text = search_term.strip()
-        return (queryset.filter(_searched(text)) if text else queryset), False
+        return audit_search.about(queryset, search_term.strip()), False
 
     # --- Columns ---
 
@@ -145,24 +143,6 @@ class RefusalAdmin(ReadOnlyAdmin):
         if _ERROR_ID.fullmatch(search_term.strip()):
             return queryset.filter(pk=search_term.strip()), False
         return super().get_search_results(request, queryset, search_term)
-
-
-def _searched(text: str) -> Q:
-    known = audit_pages.as_uuid(text)
-    if known is not None:
-        return Q(actor_id=known) | Q(target=str(known))
-    if _ERROR_ID.fullmatch(text.lower()):
-        return Q(error_id=text.lower())
-    try:
-        return Q(address=str(ipaddress.ip_address(text)))
-    except ValueError:
-        pass
-    try:
-        user = User.objects.identified_by(identifiers.canonical(text)).first()
-    except identifiers.InvalidIdentifier:
-        user = None
-    named = Q(target=text) | Q(client_id=text)
-    return named if user is None else named | Q(actor_id=user.pk) | Q(target=str(user.pk))
 
 
 def _person(event: Any, pk: Any, text: str) -> str:

@@ -47,6 +47,13 @@ DEVICE_RACES = "tests/oauth/test_device_races.py"
 
 MUTATIONS = (
     Mutation(
+        "accounts/browser_proof.py",
+        "of this very user",
+        "get_authentication_records(request, request.user)",
+        'request.session.get("account_authentication_methods", [])',
+        "tests/accounts/test_browser_proof.py",
+    ),
+    Mutation(
         DEVICES,
         "no repr: it holds both codes",
         "@dataclass(frozen=True, repr=False)  # SECURITY: no repr: it holds both codes.",
@@ -110,6 +117,13 @@ MUTATIONS = (
         "secrets.choice(ALPHABET)",
         '__import__("random").choice(ALPHABET)',
         "tests/oauth/test_user_codes.py",
+    ),
+    Mutation(
+        "oauth/cors.py",
+        "or a page of one client reads what another's token opens",
+        "origin in client.allowed_origins.split()",
+        "origin in cache.of_any_client()",
+        "tests/oauth/test_cors.py",
     ),
     Mutation(
         "oauth/client_acts.py",
