@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from datetime import timedelta
 from functools import wraps
 from typing import Any
 
@@ -117,6 +118,7 @@ def _confirmation(request: HttpRequest, waiting: DeviceCode) -> HttpResponse:
         "user_code": user_code,
         "permissions": scope_texts.explained(waiting.scope),
         "now": clock.now(),
+        "is_new": clock.now() - waiting.created_at < timedelta(minutes=1),
         "shown": signing.dumps([user_code, str(_person(request).pk)], salt=_SALT),
     }
     return _page(request, "confirm", **context)
