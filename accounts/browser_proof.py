@@ -1,4 +1,4 @@
-"""What whoever is signed in to a browser has proved of themselves, and when: for tokens that rest on it."""
+"""How, and how recently, the person at a browser proved who they are, in the words of tokens (RFC 8176, OpenID Connect Core 1.0 §2)."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -6,17 +6,14 @@ from datetime import UTC, datetime
 from allauth.account.internal.flows.login import get_authentication_records
 from django.http import HttpRequest
 
-from accounts import clock
-from accounts.browser_sessions import STARTED_AT
-
-PASSWORD, CODE, PASSKEY, PRESENCE, TWO_FACTORS = "pwd", "otp", "hwk", "user", "mfa"
-ONE_FACTOR_CLASS, TWO_FACTORS_CLASS = "1", "2"
-_KINDS: dict[str, tuple[str, ...]] = {"webauthn": (PASSKEY, PRESENCE), "totp": (CODE,), "recovery_codes": (CODE,)}
+_WORDS = {"password": ("pwd",), "totp": ("otp",), "recovery_codes": ("otp",), "webauthn": ("hwk", "user")}
+_ORDER = ("pwd", "otp", "hwk", "user", "mfa")
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)
 class Proof:
-    """`auth_time` is of the newest proof; `amr` has the names of RFC 8176, parted by spaces; `acr` is "1", or "2" for two factors."""
+    """`auth_time` is that of the newest proof; `amr` is parted by spaces; `acr` is "1" for one factor, "2" for two, or a passkey."""
 
     auth_time: datetime
     amr: str
@@ -24,17 +21,11 @@ class Proof:
 
 
 def of(request: HttpRequest) -> Proof:
+    """Of a person who is signed in; one of whom nothing is recorded proved it long ago, by a password."""
     records = get_authentication_records(request, request.user)
-    methods = [name for record in records for name in _names_of(record)]
-    amr = list(dict.fromkeys(methods))
-    if PASSWORD in amr and len({*amr} - {PRESENCE}) > 1:
-        amr.append(TWO_FACTORS)
-    at = records[-1]["at"] if records else request.session.get(STARTED_AT, clock.now().timestamp())
-    is_strong = TWO_FACTORS in amr or PASSKEY in amr
-    return Proof(datetime.fromtimestamp(at, UTC), " ".join(amr), TWO_FACTORS_CLASS if is_strong else ONE_FACTOR_CLASS)
-
-
-def _names_of(record: dict[str, object]) -> tuple[str, ...]:
-    if record["method"] == "password":
-        return (PASSWORD,)
-    return _KINDS.get(str(record.get("type")), ())
+    words = {word for record in records for word in _WORDS.get(record.get("type") or record["method"], ())} or {"pwd"}
+    # Two of what one knows, has and is; a passkey asks the device for a finger or a PIN.
+    if len(words & {"pwd", "otp", "hwk"}) > 1:
+        words.add("mfa")
+    auth_time = datetime.fromtimestamp(records[-1]["at"], UTC) if records else _LONG_AGO
+    return Proof(auth_time, " ".join(word for word in _ORDER if word in words), "2" if words & {"mfa", "user"} else "1")

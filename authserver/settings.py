@@ -376,6 +376,11 @@ MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = DEVELOPMENT  # a browser has passkeys at ht
 # --- django-oauth-toolkit: the frame. Its own token rows are never written. ----------------------
 OAUTH2_PROVIDER_APPLICATION_MODEL = "oauth.Client"
 SCOPES = {
+    "openid": "Know who you are",
+    "profile": "Know your name",
+    "email": "Know your e-mail address",
+    "roles": "Know your roles",
+    "offline_access": "Stay signed in while you are away",
     "api:read": "Read your data",
     "api:write": "Change your data",
     "auth:account": "Change your profile, password and sessions",

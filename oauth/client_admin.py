@@ -31,9 +31,10 @@ class ClientAdmin(ClientActs, CarefulAdmin):
     empty_text = _("No client is registered yet: nobody can ask for tokens.")
     readonly_fields = ("client_id", "client_type", "secret_created_at", "previous_secret_expires_at", "created", "updated")
     fieldsets = (
-        (None, {"fields": ("name", "client_type", "redirect_uris")}),
+        (None, {"fields": ("name", "client_type", "skip_authorization")}),
+        ("Sign-in by browser", {"fields": ("redirect_uris", "post_logout_redirect_uris", "require_pkce")}),
         ("What it may do", {"fields": ("grant_types", "allowed_scopes", "default_scopes", "may_introspect", "served_audiences")}),
-        ("Tokens", {"fields": ("audience", "access_token_lifetime", "refresh_token_lifetime", "refresh_overlap_seconds")}),
+        ("Tokens", {"fields": ("audience", "resources", "access_token_lifetime", "refresh_token_lifetime", "refresh_overlap_seconds")}),
         ("Secret", {"fields": ("secret_created_at", "previous_secret_expires_at")}),
         ("History", {"fields": ("created", "updated")}),
     )

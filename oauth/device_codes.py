@@ -6,7 +6,7 @@ A person decides once, and a device is let in once: both are one conditional UPD
 import hashlib
 import secrets
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -100,7 +100,7 @@ def make(client: Client, *, scope: str, origin: Origin) -> Codes:
     raise AssertionError("unreachable")
 
 
-def redeem(value: str, *, client: Client, origin: Origin, now: datetime) -> sessions.Issued:
+def redeem(value: str, *, client: Client, origin: Origin) -> sessions.Issued:
     """The session of a device that was let in, once.
 
     Raises AuthorizationPending, SlowDown, AccessDenied, ExpiredToken; InvalidGrant for a code unknown, used or another client's.
@@ -119,7 +119,7 @@ def redeem(value: str, *, client: Client, origin: Origin, now: datetime) -> sess
         raise AccessDenied("denied by the user", user_id=row.user_id)
     if row.decision == PENDING:
         _poll(row)
-    return _open(row, client=client, origin=origin, now=now)
+    return _open(row, client=client, origin=origin)
 
 
 def enter(typed: str, *, user: User, actor: Actor) -> DeviceCode:
@@ -185,10 +185,10 @@ def _poll(row: DeviceCode) -> None:
     raise SlowDown("polled too early")
 
 
-def _open(row: DeviceCode, *, client: Client, origin: Origin, now: datetime) -> sessions.Issued:
+def _open(row: DeviceCode, *, client: Client, origin: Origin) -> sessions.Issued:
     user = row.user
     # SECURITY: whoever was disabled or signed out everywhere since the approval lets nobody in.
-    if user is None or not user.is_active or user.session_epoch != row.user_epoch:
+    if user is None or row.auth_time is None or not user.is_active or user.session_epoch != row.user_epoch:
         raise InvalidGrant("user disabled or signed out since the approval", user_id=row.user_id)
     scope = scopes.format(scopes.parse(row.scope) & client.allowed_scope_set)
     if not scope:
@@ -202,7 +202,6 @@ def _open(row: DeviceCode, *, client: Client, origin: Origin, now: datetime) -> 
             amr=row.amr,
             auth_time=row.auth_time,
             origin=origin,
-            now=now,
         )
         # SECURITY: own columns in the WHERE decide which of several polls is the one; the session of a loser is rolled back.
         consumed = DeviceCode.objects.filter(pk=row.pk, decision=APPROVED, expires_at__gt=Instant()).update(decision=CONSUMED)

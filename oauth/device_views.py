@@ -22,7 +22,7 @@ from accounts.actors import actor_of
 from accounts.models import User
 from accounts.sign_in_adapters import is_proved_by_second_factor
 from accounts.throttling import REQUESTS, Throttled
-from oauth import ceilings, device_codes, scope_text, user_codes
+from oauth import ceilings, device_codes, scope_texts, user_codes
 from oauth.device_codes import UnknownCode
 from oauth.errors import InvalidRequest
 from oauth.http import NO_STORE, STORE_DOWN, only, renders_oauth_errors
@@ -116,7 +116,7 @@ def _confirmation(request: HttpRequest, waiting: DeviceCode) -> HttpResponse:
     context: dict[str, Any] = {
         "device": waiting,
         "user_code": user_code,
-        "permissions": scope_text.sentences(waiting.scope),
+        "permissions": scope_texts.explained(waiting.scope),
         "now": clock.now(),
         "is_new": clock.now() - waiting.created_at < timedelta(minutes=1),
         "shown": signing.dumps([user_code, str(_person(request).pk)], salt=_SALT),

@@ -83,6 +83,75 @@ class InvalidScope(OAuthError):
     description = "The scope is malformed, or more than this client may have."
 
 
+class InvalidTarget(OAuthError):
+    """RFC 8707 §2."""
+
+    error = "invalid_target"
+    description = "The resource is malformed, not one that this client may have, or not the one that was signed in for."
+
+
+class AuthorizationError(OAuthError):
+    """What only an authorization request can be answered: never as JSON, but at the redirect URI."""
+
+    error = "invalid_request"
+
+
+class UnsupportedResponseType(AuthorizationError):
+    """RFC 6749 §4.1.2.1."""
+
+    error = "unsupported_response_type"
+    description = "This server sends codes alone: response_type must be code, and response_mode query."
+
+
+class AccessDenied(OAuthError):
+    """RFC 6749 §4.1.2.1, RFC 8628 §3.5."""
+
+    error = "access_denied"
+    description = "The user did not allow it."
+
+
+class LoginRequired(AuthorizationError):
+    """OpenID Connect Core 1.0 §3.1.2.6."""
+
+    error = "login_required"
+    description = "The user has to sign in, and prompt=none forbids to ask."
+
+
+class ConsentRequired(AuthorizationError):
+    """OpenID Connect Core 1.0 §3.1.2.6."""
+
+    error = "consent_required"
+    description = "The user has to allow it, and prompt=none forbids to ask."
+
+
+class InteractionRequired(AuthorizationError):
+    """OpenID Connect Core 1.0 §3.1.2.6."""
+
+    error = "interaction_required"
+    description = "The user has to do something first, and prompt=none forbids to ask."
+
+
+class RequestNotSupported(AuthorizationError):
+    """OpenID Connect Core 1.0 §6.1."""
+
+    error = "request_not_supported"
+    description = "Send the parameters themselves: request objects are not supported."
+
+
+class RequestUriNotSupported(AuthorizationError):
+    """OpenID Connect Core 1.0 §6.2."""
+
+    error = "request_uri_not_supported"
+    description = "Send the parameters themselves: request_uri is not supported."
+
+
+class RegistrationNotSupported(AuthorizationError):
+    """OpenID Connect Core 1.0 §7.2.1."""
+
+    error = "registration_not_supported"
+    description = "Clients do not register by the parameter registration."
+
+
 class MfaRequired(OAuthError):
     error = "mfa_required"
     description = "This account cannot sign in with a password alone; sign in through the browser."
@@ -102,13 +171,6 @@ class SlowDown(OAuthError):
     error = "slow_down"
     description = "Asked too early. From now on leave five seconds more between two requests."
     is_stored = False
-
-
-class AccessDenied(OAuthError):
-    """RFC 8628 §3.5, RFC 6749 §4.1.2.1."""
-
-    error = "access_denied"
-    description = "The user denied the request."
 
 
 class ExpiredToken(OAuthError):

@@ -10,10 +10,11 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F
+from django.utils.translation import gettext as _
 from oauth2_provider.models import AbstractApplication
 
 from accounts.clock import Instant
-from oauth import scopes
+from oauth import redirect_uris, scopes
 
 PASSWORD = "password"  # noqa: S105 - the name of a grant type
 REFRESH_TOKEN = "refresh_token"  # noqa: S105 - the name of a grant type
@@ -73,6 +74,11 @@ class Client(AbstractApplication):
         db_default="",
         help_text="Audiences it answers for, parted by spaces: it may ask about tokens meant for them. Empty: the server's.",
     )
+    skip_authorization = models.BooleanField(
+        "of our own",
+        default=False,
+        help_text="A first-party app: users sign in to it without being asked what it may do.",
+    )
     require_pkce = models.BooleanField(
         "PKCE required",
         default=True,
@@ -110,6 +116,11 @@ class Client(AbstractApplication):
             errors["audience"] = "An audience is no client's client_id."
         elif not _AUDIENCE.fullmatch(self.audience):
             errors["audience"] = "An audience is of visible ASCII characters, without spaces."
+        for column in ("redirect_uris", "post_logout_redirect_uris", "resources"):
+            # SECURITY: an address that runs as a script, or that is none, must never get a code (RFC 6749 §3.1.2, RFC 9700 §2.1).
+            bad = [uri for uri in getattr(self, column).split() if not redirect_uris.is_registrable(uri)]
+            if bad:
+                errors[column] = _("Not an absolute URI without a fragment: %(uri)s") % {"uri": ", ".join(bad)}
         if not _AUDIENCES.fullmatch(self.served_audiences):
             errors["served_audiences"] = "Audiences are of visible ASCII characters, parted by single spaces."
         if not isinstance(self.grant_types, list):

@@ -35,6 +35,9 @@ SESSIONS, ROWS, REFRESH = "oauth/sessions.py", "oauth/session_rows.py", "tests/o
 UPDATE = "own columns in the outer WHERE"
 BULK = "tests/accounts/test_bulk_users.py"
 
+CODES, CODE_TESTS = "oauth/authorization_codes.py", "tests/oauth/test_authorization_codes.py"
+REQUEST, AUTHORIZE_VIEWS, AUTHORIZE = "oauth/authorization_request.py", "oauth/authorize_views.py", "tests/oauth/test_authorize.py"
+
 KEY_ADMIN = "tests/oauth/test_key_admin.py"
 
 CLIENT_ADMIN = "tests/oauth/test_client_admin.py"
@@ -62,8 +65,8 @@ MUTATIONS = (
     Mutation(
         DEVICES,
         "whoever was disabled or signed out everywhere",
-        "    if user is None or not user.is_active or user.session_epoch != row.user_epoch:",
-        "    if user is None:",
+        "    if user is None or row.auth_time is None or not user.is_active or user.session_epoch != row.user_epoch:",
+        "    if user is None or row.auth_time is None:",
         DEVICE_GRANT,
     ),
     Mutation(
@@ -151,11 +154,122 @@ MUTATIONS = (
         CLIENT_ADMIN,
     ),
     Mutation(
-        "oauth/client_form.py",
+        "oauth/models.py",
         "an address that runs as a script",
-        "            if not _is_absolute(uri):",
+        "            if bad:",
         "            if False:",
         CLIENT_ADMIN,
+    ),
+    Mutation(
+        CODES,
+        "no repr: it holds what the client sent",
+        "@dataclass(frozen=True, repr=False)  # SECURITY: no repr: it holds what",
+        "@dataclass(frozen=True)  # SECURITY: no repr: it holds what",
+        "tests/oauth/test_secrecy.py",
+    ),
+    Mutation(CODES, "a code of another client is none", "    if code.client_id != client.pk:", "    if False:", CODE_TESTS),
+    Mutation(
+        CODES, "or a code that was intercepted on its way", "    if sent.redirect_uri != code.redirect_uri:", "    if False:", CODE_TESTS
+    ),
+    Mutation(
+        CODES,
+        "as the user stands now",
+        "is_active=True, awaits_confirmation=False, session_epoch=code.user_epoch)",
+        "awaits_confirmation=False)",
+        CODE_TESTS,
+    ),
+    Mutation(
+        CODES,
+        "the database decides which of several exchanges",
+        "filter(pk=code.pk, session_id=None, expires_at__gt=Instant())",
+        "filter(pk=code.pk, expires_at__gt=Instant())",
+        CODE_TESTS,
+    ),
+    Mutation(
+        CODES,
+        "whoever was first may have been the thief",
+        "        if sessions.revoke(code.session_id, reason=REUSED):",
+        "        if False:",
+        CODE_TESTS,
+    ),
+    Mutation(
+        CODES,
+        "a verifier that nobody asked for",
+        "        if verifier:\n            raise",
+        "        if False:\n            raise",
+        CODE_TESTS,
+    ),
+    Mutation(
+        REQUEST,
+        "before anything is answered, with prompt=none too",
+        "        return client, _redirect_uri(sent, client=client)",
+        "        return client, sent",
+        AUTHORIZE,
+    ),
+    Mutation(REQUEST, "the client's list bounds every token", "    if not asked <= client.allowed_scope_set:", "    if False:", AUTHORIZE),
+    Mutation(REQUEST, "or whoever intercepts the code spends it", "        if client.needs_pkce:", "        if False:", AUTHORIZE),
+    Mutation(
+        REQUEST,
+        "plain, also by leaving the method out",
+        '    if method != "S256":',
+        '    if method not in {"S256", "plain", ""}:',
+        AUTHORIZE,
+    ),
+    Mutation(
+        AUTHORIZE_VIEWS,
+        "signed for this person in this browser",
+        "salt=_salt(request), max_age=DECISION_TIME)",
+        'salt="", max_age=DECISION_TIME)',
+        AUTHORIZE,
+    ),
+    Mutation(
+        AUTHORIZE_VIEWS,
+        "who can change the server needs more than a password",
+        '    if user.is_staff and not settings.DEVELOPMENT and proof.acr == "1":',
+        "    if False:",
+        AUTHORIZE,
+    ),
+    Mutation(
+        AUTHORIZE_VIEWS,
+        "another app on the device can take",
+        "    is_proven = redirect_uris.is_claimed(asked.redirect_uri) or not asked.client.is_public",
+        "    is_proven = True",
+        AUTHORIZE,
+    ),
+    Mutation(
+        "oauth/redirect_uris.py",
+        "nothing is decoded, resolved or normalised",
+        "any(sent == uri or",
+        "any(sent.startswith(uri) or",
+        "tests/oauth/test_redirect_uris.py",
+    ),
+    Mutation(
+        "oauth/id_tokens.py",
+        "the key comes from our own set",
+        'algorithms=[key.algorithm])["payload"])',
+        'algorithms=[key.algorithm], options={"verify_signature": False})["payload"])',
+        "tests/oauth/test_id_tokens.py",
+    ),
+    Mutation(
+        SESSIONS,
+        "a refresh never moves a session to another audience",
+        "        if resource and resource !=",
+        "        if False and resource !=",
+        CODE_TESTS,
+    ),
+    Mutation(
+        SESSIONS,
+        "what staff took from the client is taken from its sessions",
+        "    if session.audience and session.audience not in client.resource_set:",
+        "    if False:",
+        CODE_TESTS,
+    ),
+    Mutation(
+        "oauth/grant_types.py",
+        "a client's own token is good for its resources",
+        "    if audience not in request.client.resource_set:",
+        "    if False:",
+        CODE_TESTS,
     ),
     Mutation(
         "oauth/key_admin.py",

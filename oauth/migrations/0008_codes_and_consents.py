@@ -12,6 +12,15 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterField(
+            model_name="client",
+            name="skip_authorization",
+            field=models.BooleanField(
+                default=False,
+                help_text="A first-party app: users sign in to it without being asked what it may do.",
+                verbose_name="of our own",
+            ),
+        ),
         migrations.AddField(
             model_name="client",
             name="require_pkce",
@@ -28,7 +37,8 @@ class Migration(migrations.Migration):
             field=models.TextField(
                 blank=True,
                 db_default="",
-                help_text="Absolute URIs, parted by spaces: what it may name as `resource` to get tokens for (RFC 8707), beside its audience.",
+                help_text="Absolute URIs, parted by spaces: what it may name as `resource` to get tokens for (RFC 8707),"
+                " beside its audience.",
             ),
         ),
         migrations.AddField(

@@ -40,7 +40,7 @@ def approve(codes, user):
 
 
 def redeem(codes, client):
-    return device_codes.redeem(codes.device_code, client=client, origin=ORIGIN, now=clock.now())
+    return device_codes.redeem(codes.device_code, client=client, origin=ORIGIN)
 
 
 def outcomes(results):

@@ -98,7 +98,7 @@ def test_a_refresh_without_its_token_is_malformed(post):
 
 
 @pytest.mark.checklist(7)
-@pytest.mark.parametrize("grant_type", ["zzz", "implicit", "PASSWORD", "authorization_code"])
+@pytest.mark.parametrize("grant_type", ["zzz", "implicit", "PASSWORD", "Authorization_Code"])
 def test_a_grant_type_that_is_not_offered_is_refused(post, grant_type):
     assert_refused(post(GOOD | {"grant_type": grant_type}), "unsupported_grant_type")
 
