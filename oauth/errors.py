@@ -173,13 +173,6 @@ class SlowDown(OAuthError):
     is_stored = False
 
 
-class AccessDenied(OAuthError):
-    """RFC 8628 §3.5, RFC 6749 §4.1.2.1."""
-
-    error = "access_denied"
-    description = "The user denied the request."
-
-
 class ExpiredToken(OAuthError):
     """RFC 8628 §3.5."""
 
