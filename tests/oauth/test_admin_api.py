@@ -11,7 +11,9 @@ from accounts import account_changes, users
 from accounts.clock import Instant
 from accounts.models import AuditEvent, LoginCounter, Outbox, Role, User
 from oauth import admin_api, clients, key_rotation, keys
+from oauth.admin_api import gates
 from oauth.admin_api.urls import urlpatterns
+from oauth.errors import NotPermitted
 from oauth.models import Client, Session, SigningKey
 from tests import secrecy
 from tests.admin_tokens import token_of
@@ -198,6 +200,12 @@ def test_who_changes_something_signed_in_just_now(call, owner, name):
     assert outcome(old) == (401, "insufficient_user_authentication")
     assert old["WWW-Authenticate"] == 'Bearer realm="authserver", error="insufficient_user_authentication", max_age=900'
     assert set(old.json()) == {"error", "error_description", "error_id"}
+
+
+@pytest.mark.parametrize("nothing", [None, ()])
+def test_a_view_that_names_no_permission_opens_to_nobody(owner, nothing):
+    with pytest.raises(NotPermitted):
+        gates.ensure_permitted(owner, nothing)
 
 
 def test_a_passkey_is_two_factors(call, owner):
