@@ -44,8 +44,80 @@ CLIENT_ADMIN = "tests/oauth/test_client_admin.py"
 
 DEVICES, DEVICE_GRANT, DEVICE_PAGE = "oauth/device_codes.py", "tests/oauth/test_device_grant.py", "tests/oauth/test_device_page.py"
 DEVICE_RACES = "tests/oauth/test_device_races.py"
+ADMIN_API = "tests/oauth/test_admin_api.py"
 
 MUTATIONS = (
+    Mutation("oauth/admin_api/gates.py", "or a user who was staff once", "        if not user.is_staff:", "        if False:", ADMIN_API),
+    Mutation(
+        "oauth/admin_api/gates.py",
+        "or a password that was found out",
+        '        if not SECOND_FACTORS & {*claims.get("amr", ())}:',
+        "        if False:",
+        ADMIN_API,
+    ),
+    Mutation(
+        "oauth/admin_api/gates.py",
+        "or a token that was taken from a browser left alone",
+        "        if request.method not in SAFE_METHODS and ",
+        "        if False and ",
+        ADMIN_API,
+    ),
+    Mutation(
+        "oauth/admin_api/gates.py",
+        "or support takes over who may do more",
+        "        if not users.may_touch(user_of(self.request), user):",
+        "        if False:",
+        ADMIN_API,
+    ),
+    Mutation(
+        "oauth/admin_api/gates.py",
+        "a view that names nothing for a method",
+        "    if not permissions or not user.has_perms(permissions):",
+        "    if permissions and not user.has_perms(permissions):",
+        ADMIN_API,
+    ),
+    Mutation(
+        "oauth/admin_api/clients.py",
+        "the digests of the secrets are not among them",
+        "        fields = tuple(BILLING)\n",
+        '        fields = (*BILLING, "secret_digest")\n',
+        ADMIN_API,
+    ),
+    Mutation(
+        "oauth/admin_api/user_acts.py",
+        "or support lets in again whom somebody shut out",
+        "            ensure_permitted(user_of(request), (DISABLE,))\n",
+        "",
+        ADMIN_API,
+    ),
+    Mutation(
+        "oauth/admin_api/lockouts.py",
+        "or support lets who guesses at an owner's password",
+        "    if owner is not None and not users.may_touch(staff, owner):",
+        "    if False:",
+        ADMIN_API,
+    ),
+    Mutation(
+        "accounts/account_changes.py",
+        "as they are now: they may have become staff",
+        "        users.ensure_within_reach(staff, current)\n        before = {name",
+        "        before = {name",
+        ADMIN_API,
+    ),
+    Mutation(
+        "accounts/account_changes.py",
+        "as they are now: they may have become staff",
+        "        users.ensure_within_reach(staff, current)\n        roles =",
+        "        roles =",
+        ADMIN_API,
+    ),
+    Mutation(
+        "accounts/account_changes.py",
+        "or a code that a thief has sent for takes the address back",
+        "            outbox.withdraw(current)\n",
+        "            pass\n",
+        ADMIN_API,
+    ),
     Mutation(
         "accounts/browser_proof.py",
         "of this very user",

@@ -1,17 +1,17 @@
-"""The administrators' API of what is done to one client: disable, enable, another secret."""
+"""The administrators' API of what is done to one client: disable, enable, another secret, the end of all its sessions."""
 
 from datetime import timedelta
 
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema, extend_schema_serializer
-from rest_framework import status
+from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.bodies import Flag
-from oauth import client_switch, clients
+from oauth import client_switch, clients, session_ending
 from oauth.admin_api.clients import CLIENT_ID, RegisteredClient, find_client, told
 from oauth.admin_api.gates import AdminView, Why, record_of
-from oauth.client_acts import KEEP_OLD
+from oauth.client_acts import KEEP_OLD, TIME_TO_END
 from oauth.errors import Conflict
 
 DONE = {204: OpenApiResponse(description="It is done, now or before.")}
@@ -30,6 +30,12 @@ class ClientAct(Why):
 )
 class SecretRotation(Why):
     keep_old = Flag(required=False, default=True, help_text="The secret before works for 24 hours more; false where it may have leaked.")
+
+
+@extend_schema_serializer(examples=[OpenApiExample("All of them", {"ended": 1204, "is_complete": True})])
+class EndedSerializer(serializers.Serializer[session_ending.Ended]):
+    ended = serializers.IntegerField(source="count", help_text="By this request.")
+    is_complete = serializers.BooleanField(help_text="false: there were too many for one request. Send it again; it goes on from there.")
 
 
 class DisableClient(AdminView):
@@ -90,3 +96,22 @@ class RotateSecret(AdminView):
         keep = KEEP_OLD if members["keep_old"] else timedelta(0)
         made = clients.rotate_secret(client, keep_old_for=keep, **record_of(request, members["reason"]))
         return Response(told(made))
+
+
+class EndClientSessions(AdminView):
+    """POST /api/v1/admin/clients/{client_id}/end-sessions: sign everybody out of a client."""
+
+    permissions = {"POST": ("oauth.view_client", "oauth.end_all_sessions")}
+    serializer_class = ClientAct
+
+    @extend_schema(
+        operation_id="end_client_sessions",
+        summary="Sign everybody out of a client",
+        description="Ends all its sessions, as many as ten seconds allow for. Sessions that are opened meanwhile are left alone.",
+        parameters=[CLIENT_ID],
+        responses=OpenApiResponse(EndedSerializer, description="How many were ended, and whether any is left."),
+    )
+    def post(self, request: Request, client_id: str) -> Response:
+        client, members = find_client(client_id), ClientAct.read(request)
+        made = session_ending.end_all(client=client, within=TIME_TO_END, **record_of(request, members["reason"]))
+        return Response(EndedSerializer(made).data)

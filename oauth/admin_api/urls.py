@@ -16,6 +16,7 @@ urlpatterns = [
     path("clients/<path:client_id>/disable", client_acts.DisableClient.as_view()),
     path("clients/<path:client_id>/enable", client_acts.EnableClient.as_view()),
     path("clients/<path:client_id>/rotate-secret", client_acts.RotateSecret.as_view()),
+    path("clients/<path:client_id>/end-sessions", client_acts.EndClientSessions.as_view()),
     path("clients/<path:client_id>", clients.ClientDetail.as_view()),
     path("lockouts", lockouts.LockoutList.as_view()),
     path("lockouts/<str:id>/unlock", lockouts.LiftLockout.as_view()),

@@ -26,7 +26,7 @@ def main() -> int:
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
     long = {
         "FUZZ_SECONDS": str(minutes * 60),
-        "SCHEMA_EXAMPLES": str(int(minutes * 200)),
+        "SCHEMA_EXAMPLES": str(int(minutes * 60)),
         "MACHINE_EXAMPLES": str(int(minutes * 60)),
         "REFRESHES": str(int(minutes * 1000)),
         "SCHEDULE_EXAMPLES": str(int(minutes * 30)),

@@ -11,7 +11,9 @@ from accounts import account_changes, users
 from accounts.clock import Instant
 from accounts.models import AuditEvent, LoginCounter, Outbox, Role, User
 from oauth import admin_api, clients, key_rotation, keys
+from oauth.admin_api import gates
 from oauth.admin_api.urls import urlpatterns
+from oauth.errors import NotPermitted
 from oauth.models import Client, Session, SigningKey
 from tests import secrecy
 from tests.admin_tokens import token_of
@@ -46,6 +48,7 @@ CALLS = {
     "disable_client": ("POST", "clients/robot/disable", WHY, {"oauth.view_client", "oauth.disable_client"}, 204),
     "enable_client": ("POST", "clients/robot/enable", WHY, {"oauth.view_client", "oauth.disable_client"}, 204),
     "rotate_client_secret": ("POST", "clients/robot/rotate-secret", WHY, {"oauth.view_client", "oauth.rotate_client_secret"}, 200),
+    "end_client_sessions": ("POST", "clients/console/end-sessions", WHY, {"oauth.view_client", "oauth.end_all_sessions"}, 200),
     "list_lockouts": ("GET", "lockouts", None, {"accounts.view_logincounter"}, 200),
     "lift_lockout": ("POST", "lockouts/{lockout}/unlock", {}, {"accounts.view_logincounter", "accounts.unlock_user"}, 204),
     "list_signing_keys": ("GET", "signing-keys", None, {"oauth.view_signingkey"}, 200),
@@ -200,6 +203,12 @@ def test_who_changes_something_signed_in_just_now(call, owner, name):
     assert set(old.json()) == {"error", "error_description", "error_id"}
 
 
+@pytest.mark.parametrize("nothing", [None, ()])
+def test_a_view_that_names_no_permission_opens_to_nobody(owner, nothing):
+    with pytest.raises(NotPermitted):
+        gates.ensure_permitted(owner, nothing)
+
+
 def test_a_passkey_is_two_factors(call, owner):
     assert call("list_users", by=owner, amr="hwk user").status_code == 200
 
@@ -241,7 +250,7 @@ OF_A_USER = (
 )
 OF_A_CLIENT = (
     *(("GET", "", None), ("PATCH", "", {"name": "x"})),
-    *(("POST", "/disable", WHY), ("POST", "/enable", WHY), ("POST", "/rotate-secret", WHY)),
+    *(("POST", "/disable", WHY), ("POST", "/enable", WHY), ("POST", "/rotate-secret", WHY), ("POST", "/end-sessions", WHY)),
 )
 NOWHERE = (
     *((f"{method} users/{id}{rest}", body) for id in (UNKNOWN, "x", "%00") for method, rest, body in OF_A_USER),
@@ -264,7 +273,9 @@ def test_a_member_that_nobody_reads_is_refused(call, owner, name):
     assert outcome(call(name, by=owner, body=body | {"surprise": 1})) == (400, "invalid_request")
 
 
-@pytest.mark.parametrize("name", ["disable_client", "enable_client", "rotate_client_secret", "rotate_signing_key", "revoke_signing_key"])
+@pytest.mark.parametrize(
+    "name", ["disable_client", "enable_client", "end_client_sessions", "rotate_client_secret", "rotate_signing_key", "revoke_signing_key"]
+)
 def test_what_the_pages_ask_a_reason_for_asks_for_one_here(call, owner, cast, name):
     for reason in ({}, {"reason": ""}, {"reason": "x" * 201}, {"reason": None}, {"reason": "a\x00"}):
         response = call(name, by=owner, body={"kid": cast["kid"]} | reason if name == "rotate_signing_key" else reason)
@@ -668,6 +679,18 @@ def test_a_secret_is_rotated_and_told_once(call, owner, robot, post, keep, old_w
     assert post(form | {"client_secret": made["client_secret"]}).status == 200
     assert (post(form | {"client_secret": robot.secret_value}).status == 200) is old_works
     assert AuditEvent.objects.get(event="client:secret:rotated").detail == WHY | {"old_secret_seconds": 86400 if keep else 0}
+
+
+def test_everybody_is_signed_out_of_a_client(call, owner, cast, editor, bob):
+    token_of(bob, client=editor, scope="api:read")
+    ours = Session.objects.filter(client__client_id="console", revoked_at=None).count() + 1  # of the call itself
+
+    answered = call("end_client_sessions", by=owner)
+
+    assert answered.json() == {"ended": ours, "is_complete": True}
+    assert [*Session.objects.filter(revoked_at=None).values_list("client__client_id", flat=True)] == ["editor"]
+    assert AuditEvent.objects.get(event="sessions:ending:started").detail == {"by": "staff"} | WHY
+    assert latest() == ("sessions:ending:finished", "console", owner.pk, {"ended": ours, "is_complete": True})
 
 
 def test_clients_are_searched(call, owner):

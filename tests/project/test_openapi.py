@@ -54,6 +54,7 @@ ADMINISTRATION = {
     "change_client": ("PATCH", "clients/{client_id}"),
     "disable_client": ("POST", "clients/{client_id}/disable"),
     "enable_client": ("POST", "clients/{client_id}/enable"),
+    "end_client_sessions": ("POST", "clients/{client_id}/end-sessions"),
     "rotate_client_secret": ("POST", "clients/{client_id}/rotate-secret"),
     "list_lockouts": ("GET", "lockouts"),
     "lift_lockout": ("POST", "lockouts/{id}/unlock"),
