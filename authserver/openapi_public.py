@@ -37,7 +37,11 @@ _NOT_READY = {"status": "unavailable", "database": "read-only", "signing_key": "
 def paths() -> dict[str, Part]:
     return {
         "/.well-known/jwks.json": {"get": _jwks()},
-        "/.well-known/oauth-authorization-server": {"get": _metadata()},
+        "/.well-known/oauth-authorization-server": {"get": _metadata("read_metadata", "What this server offers (RFC 8414)")},
+        "/.well-known/openid-configuration": {
+            "get": _metadata("read_openid_configuration", "The same, where OpenID Connect clients look (OpenID Connect Discovery 1.0)")
+        },
+        "/.well-known/oauth-protected-resource": {"get": _resource()},
         "/api/openapi.json": {"get": _openapi()},
         "/live": {"get": _live()},
         "/ready": {"get": _ready("read_readiness", "Can this process issue tokens?")},
@@ -47,7 +51,7 @@ def paths() -> dict[str, Part]:
 
 
 def schemas() -> dict[str, Part]:
-    return {"JWKSet": _jwk_set(), "Metadata": _metadata_schema(), "Readiness": _readiness()}
+    return {"JWKSet": _jwk_set(), "Metadata": _metadata_schema(), "ProtectedResource": _resource_schema(), "Readiness": _readiness()}
 
 
 def _jwks() -> Part:
@@ -60,12 +64,21 @@ def _jwks() -> Part:
     )
 
 
-def _metadata() -> Part:
+def _metadata(operation_id: str, summary: str) -> Part:
     return _document(
-        "read_metadata",
-        "What this server offers (RFC 8414)",
+        operation_id,
+        summary,
         "Every URL in it is made from the configured issuer.",
         answer("The metadata.", ref("Metadata"), metadata=metadata.document(algorithms=[settings.KEY_ALGORITHM])),
+    )
+
+
+def _resource() -> Part:
+    return _document(
+        "read_protected_resource",
+        "This server's JSON API as a protected resource (RFC 9728)",
+        "Where its tokens come from, and which scopes it asks for.",
+        answer("The metadata.", ref("ProtectedResource"), metadata=metadata.resource_document()),
     )
 
 
@@ -158,6 +171,10 @@ def _metadata_schema() -> Part:
     methods = words("How clients authenticate there.")
     members = {
         "issuer": url | {"description": "As in the claim `iss`."},
+        "authorization_endpoint": url,
+        "userinfo_endpoint": url,
+        "end_session_endpoint": url,
+        "service_documentation": url,
         "token_endpoint": url,
         "device_authorization_endpoint": url,
         "revocation_endpoint": url,
@@ -166,9 +183,35 @@ def _metadata_schema() -> Part:
         "access_token_signing_alg_values_supported": words("The algorithms of the published keys: what verifiers have to know."),
         "grant_types_supported": words("Those that are switched on."),
         "response_types_supported": words("Of the authorization endpoint."),
+        "response_modes_supported": words("How its answer travels."),
+        "code_challenge_methods_supported": words("PKCE (RFC 7636)."),
+        "authorization_response_iss_parameter_supported": {"const": True, "description": "RFC 9207."},
+        "prompt_values_supported": words("What a request may ask of the person."),
+        "subject_types_supported": words("`sub` is the same for every client."),
+        "id_token_signing_alg_values_supported": words("The algorithms of the published keys."),
+        "acr_values_supported": words("`1`: one factor; `2`: two, or a passkey."),
+        "claims_supported": words("Of the id_token and of userinfo."),
+        "claim_types_supported": words("No distributed claims."),
+        "claims_parameter_supported": {"const": False},
+        "request_parameter_supported": {"const": False},
+        "request_uri_parameter_supported": {"const": False},
+        "ui_locales_supported": words("The languages of the pages."),
         "token_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_methods_supported": methods,
         "introspection_endpoint_auth_methods_supported": methods,
         "scopes_supported": words("All scopes that there are."),
     }
-    return record("The metadata of RFC 8414.", members)
+    return record("The metadata of RFC 8414 and of OpenID Connect Discovery 1.0.", members)
+
+
+def _resource_schema() -> Part:
+    url = {"type": "string", "format": "uri"}
+    members = {
+        "resource": url | {"description": "What a client names as `resource` (RFC 8707)."},
+        "authorization_servers": {"type": "array", "items": url},
+        "jwks_uri": url,
+        "scopes_supported": words("What the API asks for."),
+        "bearer_methods_supported": words("How the token is sent."),
+        "resource_documentation": url,
+    }
+    return record("The metadata of RFC 9728.", members)

@@ -20,6 +20,7 @@ PAGES_AMONG_MACHINES = frozenset(
         "/oauth/authorize/resume",
         "/oauth/device",
         "/oauth/logout",
+        "/oauth/logout/confirmed",
     }
 )
 

@@ -89,7 +89,7 @@ def redeem(sent: Exchange, *, client: Client, origin: Origin) -> Redeemed:
     if sent.redirect_uri != code.redirect_uri:
         raise InvalidGrant("redirect_uri is not that of the request", user_id=code.user_id)
     _ensure_verified(code, sent.code_verifier)
-    if sent.resource and sent.resource != (code.audience or client.token_audience):
+    if sent.resource and client.audience_of(sent.resource) != (code.audience or client.token_audience):
         raise InvalidTarget("resource is not that of the request", user_id=code.user_id)
     try:
         return Redeemed(_open(code, client=client, origin=origin), code.nonce)

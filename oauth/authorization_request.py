@@ -76,16 +76,16 @@ def parse(pairs: Pairs, *, find_client: Callable[[str], Client | None]) -> Autho
         return AuthorizationRequest(
             client=client,
             redirect_uri=redirect_uri,
-            sent_redirect_uri=_single(pairs, "redirect_uri"),
+            sent_redirect_uri=single(pairs, "redirect_uri"),
             scope=_scope(pairs, client=client),
-            state=_single(pairs, "state"),
+            state=single(pairs, "state"),
             code_challenge=_code_challenge(pairs, client=client),
             nonce=_bounded(pairs, "nonce", MOST_NONCE),
             audience=_audience(pairs, client=client),
             prompt=_prompt(pairs),
             max_age=_max_age(pairs),
             login_hint=_bounded(pairs, "login_hint", 320),
-            id_token_hint=_single(pairs, "id_token_hint"),
+            id_token_hint=single(pairs, "id_token_hint"),
         )
 
 
@@ -101,7 +101,7 @@ def returning_to(redirect_uri: str, *, state: str) -> Iterator[None]:
 def _proven(pairs: Pairs, *, find_client: Callable[[str], Client | None]) -> tuple[Client, str]:
     """The client, and the address that is registered for it. Raises Unsafe."""
     try:
-        client_id, sent = _single(pairs, "client_id"), _single(pairs, "redirect_uri")
+        client_id, sent = single(pairs, "client_id"), single(pairs, "redirect_uri")
         client = find_client(client_id) if client_id else None
         if client is None or not client.is_active:
             raise InvalidRequest("No app is known here by this client_id, or it is switched off.")
@@ -128,7 +128,7 @@ def _redirect_uri(sent: str, *, client: Client) -> str:
 def _state(pairs: Pairs) -> str:
     """What goes back with a refusal, word for word; of several, none."""
     try:
-        return _single(pairs, "state")
+        return single(pairs, "state")
     except InvalidRequest:
         return ""
 
@@ -144,20 +144,20 @@ def _ensure_supported(pairs: Pairs, *, client: Client) -> None:
     ):
         if name in names:
             raise refusal()
-    response_type = _single(pairs, "response_type")
+    response_type = single(pairs, "response_type")
     if not response_type:
         raise InvalidRequest("The parameter response_type is missing or empty.")
-    if response_type != "code" or _single(pairs, "response_mode") not in {"", "query"}:
+    if response_type != "code" or single(pairs, "response_mode") not in {"", "query"}:
         raise UnsupportedResponseType()
     if not client.allows_grant_type(AUTHORIZATION_CODE):
         raise UnauthorizedClient("authorization_code not among the client's grant types")
-    if len(_single(pairs, "state")) > MOST_STATE:
+    if len(single(pairs, "state")) > MOST_STATE:
         raise InvalidRequest(f"The parameter state has more than {MOST_STATE} characters.")
 
 
 def _scope(pairs: Pairs, *, client: Client) -> str:
     try:
-        asked = scopes.parse(_single(pairs, "scope") or client.default_scopes)
+        asked = scopes.parse(single(pairs, "scope") or client.default_scopes)
     except scopes.Malformed:
         raise InvalidScope("scope is malformed") from None
     if not asked:
@@ -169,7 +169,7 @@ def _scope(pairs: Pairs, *, client: Client) -> str:
 
 
 def _code_challenge(pairs: Pairs, *, client: Client) -> str:
-    challenge, method = _single(pairs, "code_challenge"), _single(pairs, "code_challenge_method")
+    challenge, method = single(pairs, "code_challenge"), single(pairs, "code_challenge_method")
     if not challenge:
         # SECURITY: or whoever intercepts the code spends it (RFC 9700 §2.1.1).
         if client.needs_pkce:
@@ -192,14 +192,14 @@ def _audience(pairs: Pairs, *, client: Client) -> str:
         return ""
     if len(asked) > 1:
         raise InvalidTarget("more than one resource")
-    [resource] = asked
-    if resource not in client.resource_set:
+    audience = client.audience_of(*asked)
+    if audience is None:
         raise InvalidTarget("resource not among the client's")
-    return resource
+    return audience
 
 
 def _prompt(pairs: Pairs) -> frozenset[str]:
-    prompt = frozenset(_single(pairs, "prompt").split())
+    prompt = frozenset(single(pairs, "prompt").split())
     if not prompt <= frozenset(PROMPTS):
         raise InvalidRequest("prompt may hold none, login, consent and select_account.")
     if NONE in prompt and len(prompt) > 1:
@@ -208,7 +208,7 @@ def _prompt(pairs: Pairs) -> frozenset[str]:
 
 
 def _max_age(pairs: Pairs) -> int | None:
-    value = _single(pairs, "max_age")
+    value = single(pairs, "max_age")
     if not value:
         return None
     if not _AGE.fullmatch(value):
@@ -217,13 +217,13 @@ def _max_age(pairs: Pairs) -> int | None:
 
 
 def _bounded(pairs: Pairs, name: str, most: int) -> str:
-    value = _single(pairs, name)
+    value = single(pairs, name)
     if len(value) > most:
         raise InvalidRequest(f"The parameter {name} has more than {most} characters.")
     return value
 
 
-def _single(pairs: Pairs, name: str) -> str:
+def single(pairs: Pairs, name: str) -> str:
     """The value, empty when there is none: an empty one counts as absent (RFC 6749 §3.1). Raises InvalidRequest."""
     values = [value for each, value in pairs if each == name]
     if len(values) > 1:

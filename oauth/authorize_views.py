@@ -33,7 +33,7 @@ from oauth import (
     redirect_uris,
     scope_texts,
 )
-from oauth.authorization_request import CONSENT, LOGIN, NONE, SELECT_ACCOUNT, AuthorizationRequest, Pairs, Returned, Unsafe, returning_to
+from oauth.authorization_request import CONSENT, LOGIN, NONE, SELECT_ACCOUNT, AuthorizationRequest, Returned, Unsafe, returning_to
 from oauth.errors import AccessDenied, ConsentRequired, InteractionRequired, InvalidRequest, InvalidToken, LoginRequired, OAuthError
 
 DECISION_TIME = timedelta(minutes=10)
@@ -62,8 +62,9 @@ def answers_requests(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[H
             answer = {"error": refusal.error, "error_description": refusal.description, "error_id": refusal.error_id}
             return _return(returned.redirect_uri, answer, state=returned.state)
         except Unsafe as unsafe:
-            _report(unsafe.refusal, request=request)
             return _error_page(request, unsafe.refusal)
+        except InvalidRequest as refusal:
+            return _error_page(request, refusal)
         except _SendAway as away:
             return HttpResponseRedirect(away.url)
         except http.STORE_DOWN as error:
@@ -78,7 +79,7 @@ def answers_requests(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[H
 def authorize(request: HttpRequest) -> HttpResponse:
     """GET /oauth/authorize; a POST of the same parameters goes on as a GET (OpenID Connect Core 1.0 §3.1.2.1)."""
     if request.method == "POST":
-        return HttpResponseRedirect(f"{reverse('oauth_authorize')}?{_body(request)}", status=303)
+        return HttpResponseRedirect(f"{reverse('oauth_authorize')}?{http.form_as_query(request)}", status=303)
     query = request.META.get("QUERY_STRING", "")
     asked = _parse(query)
     with returning_to(asked.redirect_uri, state=asked.state):
@@ -175,30 +176,17 @@ def _consent_page(request: HttpRequest, asked: AuthorizationRequest, *, query: s
         "resume_url": _resume_url(query),
     }
     response = render(request, "consent.html", context)
-    # The button's answer leads to the app; browsers look at this too when they follow it.
-    response["Content-Security-Policy"] = settings.CONTENT_SECURITY_POLICY.replace(
-        "form-action 'self'", f"form-action 'self' {redirect_uris.source_of(asked.redirect_uri)}"
-    )
+    # The button's answer leads to the app.
+    response["Content-Security-Policy"] = http.policy_with_form_action(redirect_uris.source_of(asked.redirect_uri))
     return response
 
 
 def _parse(query: str) -> AuthorizationRequest:
-    return authorization_request.parse(_pairs(query), find_client=clients.cache.find)
-
-
-def _pairs(query: str) -> Pairs:
     try:
-        return http.parse_pairs(query.encode("latin-1", "replace"))  # as the server hands it on
+        pairs = http.parse_query(query)
     except InvalidRequest as refusal:
         raise Unsafe(refusal) from refusal
-
-
-def _body(request: HttpRequest) -> str:
-    try:
-        form = http.Form.parse(request)
-    except InvalidRequest as refusal:
-        raise Unsafe(refusal) from refusal
-    return urlencode({name: form.optional(name) for name in form})
+    return authorization_request.parse(pairs, find_client=clients.cache.find)
 
 
 def _hinted(asked: AuthorizationRequest) -> Any:
@@ -221,7 +209,7 @@ def _prove_again_url(query: str) -> str:
 def _resume_url(query: str) -> str:
     """Back to this request, without what has been done by then: a sign-in that is proven again is not asked for once more."""
     kept = []
-    for name, value in _pairs(query):
+    for name, value in http.parse_query(query):
         left = " ".join(word for word in value.split() if word not in {LOGIN, SELECT_ACCOUNT}) if name == "prompt" else value
         if left and not (name == "max_age" and left.strip("0") == ""):
             kept.append((name, left))
@@ -252,6 +240,8 @@ def _report(refusal: OAuthError, *, request: HttpRequest) -> None:
 
 def _error_page(request: HttpRequest, refusal: OAuthError) -> HttpResponse:
     away = refusal.status == 503
+    if not away:
+        _report(refusal, request=request)
     context = {
         "title": _("The server cannot answer right now") if away else _("This sign-in cannot go on"),
         "text": _("Try again shortly.") if away else _("The app that sent you here asked in a way that this server does not accept."),

@@ -117,9 +117,9 @@ def client_credentials(request: TokenRequest) -> TokenResponse:
     signer = keys.ring.signer(request.client.access_lifetime)
     scope = grantable_scope(request, withheld=frozenset())
     clients.ensure_active(request.client)
-    audience = request.form.optional("resource") or request.client.token_audience
+    audience = request.client.audience_of(request.form.optional("resource") or request.client.token_audience)
     # SECURITY: a client's own token is good for its resources alone (RFC 8707 §2.2).
-    if audience not in request.client.resource_set:
+    if audience is None:
         raise InvalidTarget("resource not among the client's")
     access_token = _mint(request, signer=signer, audience=audience, subject=request.client.client_id, scope=scope, session=None)
     return TokenResponse(access_token, _seconds(request), scope)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_to_bytes, urlencode
 
 from django.conf import settings
 from django.db import InterfaceError, InternalError, OperationalError, connection
@@ -253,6 +253,22 @@ def parse_pairs(encoded: bytes) -> list[tuple[str, str]]:
             name, _, value = pair.partition(b"=")
             found.append((_decode(name), _decode(value)))
     return found
+
+
+def parse_query(query: str) -> list[tuple[str, str]]:
+    """The pairs of a query string as the server hands it on. Raises InvalidRequest."""
+    return parse_pairs(query.encode("latin-1", "replace"))
+
+
+def form_as_query(request: HttpRequest) -> str:
+    """What was posted, as a query string: for an endpoint of pages that answers a POST as it would a GET. Raises InvalidRequest."""
+    form = Form.parse(request)
+    return urlencode({name: form.optional(name) for name in form})
+
+
+def policy_with_form_action(source: str) -> str:
+    """The Content-Security-Policy of a page whose form ends at an app: browsers look at this when they follow the answer."""
+    return str(settings.CONTENT_SECURITY_POLICY).replace("form-action 'self'", f"form-action 'self' {source}")
 
 
 def _decode(part: bytes) -> str:

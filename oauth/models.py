@@ -160,10 +160,10 @@ class Client(AbstractApplication):
     def token_audience(self) -> str:
         return self.audience or settings.JWT_AUDIENCE
 
-    @property
-    def resource_set(self) -> frozenset[str]:
-        """What a request may name as `resource` (RFC 8707 §2)."""
-        return frozenset({self.token_audience, *self.resources.split()})
+    def audience_of(self, resource: str) -> str | None:
+        """The aud of a token for this `resource` (RFC 8707 §2); None when it is not the client's. The issuer stands for our own API."""
+        named = settings.JWT_AUDIENCE if resource == settings.JWT_ISSUER else resource
+        return named if named in {self.token_audience, *self.resources.split()} else None
 
     @property
     def needs_pkce(self) -> bool:

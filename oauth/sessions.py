@@ -140,7 +140,7 @@ def _ensure_unspent_within_grant(attempt: Attempt, *, asked: str, resource: str)
     if seen is not None and seen.client_pk == attempt.client.pk and seen.generation <= attempt.token.generation:
         _scope_for(seen, client=attempt.client, asked=asked)
         # SECURITY: a refresh never moves a session to another audience (RFC 8707 §2.2).
-        if resource and resource != (seen.audience or attempt.client.token_audience):
+        if resource and attempt.client.audience_of(resource) != (seen.audience or attempt.client.token_audience):
             raise InvalidTarget("resource asked for at refresh is not the session's", user_id=seen.user_id)
 
 
@@ -161,7 +161,7 @@ def _scope_for(session: SessionRow, *, client: Client, asked: str) -> str:
 
 def _issue(session: SessionRow, *, token: RefreshToken, client: Client, asked: str) -> Issued:
     # SECURITY: what staff took from the client is taken from its sessions too.
-    if session.audience and session.audience not in client.resource_set:
+    if session.audience and client.audience_of(session.audience) is None:
         raise InvalidGrant("the session's resource is not the client's any more", user_id=session.user_id)
     return Issued(
         user_id=session.user_id,

@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from oauth import account_api, api, authorize_views, device_views, views
+from oauth import account_api, api, authorize_views, device_views, logout_views, views
 
 urlpatterns = [
     path("oauth/authorize", authorize_views.authorize, name="oauth_authorize"),
@@ -12,9 +12,14 @@ urlpatterns = [
     path("oauth/device/qr", device_views.picture),
     path("oauth/introspect", views.introspect),
     path("oauth/revoke", views.revoke),
+    path("oauth/logout", logout_views.logout, name="oauth_logout"),
+    path("oauth/logout/confirmed", logout_views.confirm, name="oauth_logout_confirmed"),
+    path("oauth/userinfo", views.userinfo),
     path("oauth/verify", views.verify),
     path(".well-known/jwks.json", views.jwks),
-    path(".well-known/oauth-authorization-server", views.authorization_server_metadata),
+    path(".well-known/oauth-authorization-server", views.server_metadata),
+    path(".well-known/openid-configuration", views.server_metadata),
+    path(".well-known/oauth-protected-resource", views.protected_resource_metadata),
     path("api/v1/admin/", include("oauth.admin_api.urls")),
     path("api/v1/me/password", account_api.Password.as_view()),
     path("api/v1/me/email", account_api.Email.as_view()),

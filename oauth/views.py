@@ -22,6 +22,7 @@ from oauth import (
     revocation,
     scopes,
 )
+from oauth import userinfo as user_info
 from oauth.errors import InvalidRequest, NoAccessToken, TemporarilyUnavailable, UnauthorizedClient, UnsupportedGrantType
 from oauth.grant_types import GRANT_TYPES, TokenRequest, grantable_scope, offered
 from oauth.http import NO_STORE, Form, note_client, note_shape, only, renders_oauth_errors, respond
@@ -94,6 +95,22 @@ def revoke(request: HttpRequest) -> HttpResponse:
     return respond({})
 
 
+@sensitive_post_parameters()
+@renders_oauth_errors
+@only("GET", "HEAD", "POST")
+def userinfo(request: HttpRequest) -> HttpResponse:
+    """GET and POST /oauth/userinfo (OpenID Connect Core 1.0 §5.3); a POST may carry the token in its body (RFC 6750 §2.2)."""
+    value = live_tokens.find_value(request)
+    if value is None and request.method == "POST" and request.META.get("CONTENT_LENGTH"):
+        value = Form.parse(request).optional("access_token") or None
+    if value is None:
+        raise NoAccessToken("no access token")
+    note_shape(request, Form({}))
+    claims, told = user_info.read(value, now=clock.now())
+    note_client(request, claims["client_id"])
+    return respond(told)
+
+
 @renders_oauth_errors
 @only("GET", "HEAD")
 def verify(request: HttpRequest) -> HttpResponse:
@@ -129,9 +146,16 @@ def jwks(request: HttpRequest) -> HttpResponse:
 
 @renders_oauth_errors
 @only("GET", "HEAD")
-def authorization_server_metadata(request: HttpRequest) -> HttpResponse:
-    """GET /.well-known/oauth-authorization-server (RFC 8414)."""
+def server_metadata(request: HttpRequest) -> HttpResponse:
+    """GET /.well-known/oauth-authorization-server (RFC 8414) and /.well-known/openid-configuration (OpenID Connect Discovery 1.0 §4)."""
     return public_documents.serve(request, *metadata.body(algorithms=keys.ring.view().algorithms), max_age=settings.JWKS_MAX_AGE)
+
+
+@renders_oauth_errors
+@only("GET", "HEAD")
+def protected_resource_metadata(request: HttpRequest) -> HttpResponse:
+    """GET /.well-known/oauth-protected-resource (RFC 9728): of this server's own JSON API."""
+    return public_documents.serve(request, *metadata.resource_body(), max_age=settings.JWKS_MAX_AGE)
 
 
 def _authenticated_client(request: HttpRequest, form: Form, *, now: datetime, allow_public: bool = True) -> Client:

@@ -71,3 +71,8 @@ def sign_in(browser, user, *, ago=clock.NONE, methods=("password",)):
 def next_of(response):
     """Where a redirect to the sign-in comes back to."""
     return parse_qs(urlsplit(response["Location"]).query)["next"][0]
+
+
+def decide_logout(browser, page):
+    form = {"csrfmiddlewaretoken": hidden(page, "csrfmiddlewaretoken"), "request": hidden(page, "request")}
+    return browser.post("/oauth/logout/confirmed", form)

@@ -38,6 +38,7 @@ BULK = "tests/accounts/test_bulk_users.py"
 CODES, CODE_TESTS = "oauth/authorization_codes.py", "tests/oauth/test_authorization_codes.py"
 REQUEST, AUTHORIZE_VIEWS, AUTHORIZE = "oauth/authorization_request.py", "oauth/authorize_views.py", "tests/oauth/test_authorize.py"
 
+CONNECT = "tests/oauth/test_openid_connect.py"
 KEY_ADMIN = "tests/oauth/test_key_admin.py"
 
 CLIENT_ADMIN = "tests/oauth/test_client_admin.py"
@@ -47,6 +48,34 @@ DEVICE_RACES = "tests/oauth/test_device_races.py"
 ADMIN_API = "tests/oauth/test_admin_api.py"
 
 MUTATIONS = (
+    Mutation(
+        "oauth/userinfo.py",
+        "who did not sign in by OpenID Connect",
+        "    if user is None or scopes.OPENID not in granted:",
+        "    if user is None:",
+        CONNECT,
+    ),
+    Mutation(
+        "oauth/logout_views.py",
+        "a link on any page may lead here",
+        "    if asked.hint is None or asked.hint.user_id != user.pk:",
+        "    if False:",
+        CONNECT,
+    ),
+    Mutation(
+        "oauth/logout_views.py",
+        "the hint is for one client",
+        "    if hint is not None and named and named != hint.client_id:",
+        "    if False:",
+        CONNECT,
+    ),
+    Mutation(
+        "oauth/logout_views.py",
+        "or this server sends people to whoever asks",
+        "    if client is None or not client.is_active or not redirect_uris.is_among(uri,",
+        "    if False and not redirect_uris.is_among(uri,",
+        CONNECT,
+    ),
     Mutation("oauth/admin_api/gates.py", "or a user who was staff once", "        if not user.is_staff:", "        if False:", ADMIN_API),
     Mutation(
         "oauth/admin_api/gates.py",
@@ -339,21 +368,21 @@ MUTATIONS = (
     Mutation(
         SESSIONS,
         "a refresh never moves a session to another audience",
-        "        if resource and resource !=",
-        "        if False and resource !=",
+        "        if resource and attempt.client.audience_of(resource) !=",
+        "        if False and attempt.client.audience_of(resource) !=",
         CODE_TESTS,
     ),
     Mutation(
         SESSIONS,
         "what staff took from the client is taken from its sessions",
-        "    if session.audience and session.audience not in client.resource_set:",
+        "    if session.audience and client.audience_of(session.audience) is None:",
         "    if False:",
         CODE_TESTS,
     ),
     Mutation(
         "oauth/grant_types.py",
         "a client's own token is good for its resources",
-        "    if audience not in request.client.resource_set:",
+        "    if audience is None:",
         "    if False:",
         CODE_TESTS,
     ),

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 NOT_JSON = {
     *("/", "/admin/", "/api/docs", "/confirm-email", "/password-reset", "/password-reset/confirm", "/metrics", "/language"),
     *("/sign-in", "/sign-in/again", "/sign-in/code", "/sign-in/code/again", "/sign-in/passkey", "/sign-in/passkey/again", "/sign-out"),
-    *("/oauth/authorize", "/oauth/authorize/decision", "/oauth/authorize/resume"),
+    *("/oauth/authorize", "/oauth/authorize/decision", "/oauth/authorize/resume", "/oauth/logout", "/oauth/logout/confirmed"),
     *("/account/security", "/account/security/authenticator", "/account/security/authenticator/remove"),
     *("/oauth/device", "/oauth/device/qr"),
     *("/account/security/passkeys/add", "/account/security/passkeys/{pk}/remove", "/account/security/recovery-codes"),
