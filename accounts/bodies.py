@@ -1,4 +1,4 @@
-"""The JSON bodies that the API takes: an object of known members, each a string."""
+"""The JSON bodies that the API takes: an object of known members, each of one type and not what could be turned into it."""
 
 import unicodedata
 from typing import Any
@@ -27,6 +27,37 @@ class Secret(Text):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(trim_whitespace=False, write_only=True, **kwargs)
+
+
+class Flag(serializers.BooleanField):
+    """true or false, and neither "yes" nor 1."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input="")
+        return data
+
+
+class Number(serializers.IntegerField):
+    """A whole number, and no text of one."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if not isinstance(data, int) or isinstance(data, bool):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Words(serializers.ListField):
+    """A list of strings without spaces."""
+
+    child = Text(max_length=2000)
+    default_error_messages = {"spaced": "No entry has spaces, and none comes twice."}
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        words: list[str] = super().to_internal_value(data)
+        if len({*words}) != len(words) or any(word.split() != [word] for word in words):
+            self.fail("spaced")
+        return words
 
 
 class Body(serializers.Serializer[Any]):

@@ -22,6 +22,7 @@ class Proof:
 
 def of(request: HttpRequest) -> Proof:
     """Of a person who is signed in; one of whom nothing is recorded proved it long ago, by a password."""
+    # SECURITY: of this very user: what another proved at this browser before is nothing to them.
     records = get_authentication_records(request, request.user)
     words = {word for record in records for word in _WORDS.get(record.get("type") or record["method"], ())} or {"pwd"}
     # Two of what one knows, has and is; a passkey asks the device for a finger or a PIN.

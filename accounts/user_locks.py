@@ -5,9 +5,11 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from accounts import lockout
+from accounts import lockout, users
+from accounts.actors import Actor
 from accounts.login_lanes import EVERYWHERE
 from accounts.models import LoginCounter, User
 
@@ -26,6 +28,13 @@ def locks_of(user: User) -> list[Lock]:
     """Those that end last, by the index of names."""
     rows = LoginCounter.objects.locked().filter(digest=lockout.digest_of_user(user.pk))
     return [lock_of(row) for row in rows.order_by("-locked_until")[:MOST_SHOWN]]
+
+
+def let_in(user: User, *, actor: Actor, reason: str) -> None:
+    """Enable a user and lift every lock on them, for a member of staff, so that they can sign in at once."""
+    with transaction.atomic():
+        users.enable(user, actor=actor, reason=reason)
+        lockout.unlock(user.pk, actor=actor, reason=reason)
 
 
 def lock_of(row: LoginCounter) -> Lock:

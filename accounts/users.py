@@ -14,6 +14,16 @@ def may_touch(staff: User, user: User) -> bool:
     return staff.is_superuser or not (user.is_staff or user.is_superuser)
 
 
+class OutOfReach(Exception):
+    """Staff may not do this to other staff; superusers may."""
+
+
+def ensure_within_reach(staff: User, user: User) -> None:
+    """Raises OutOfReach."""
+    if not may_touch(staff, user):
+        raise OutOfReach
+
+
 def locked(user: User) -> User:
     """The user as they are now, locked to the end of the transaction together with every superuser: what is decided of them stays true.
 

@@ -19,6 +19,7 @@ under `error_id`. An unknown path is refused with `not_found`; another method th
 _TAGS = {
     openapi_grants.TOKENS: "For clients.",
     openapi_views.ACCOUNT: "For the user of an access token.",
+    openapi_views.ADMINISTRATION: "For staff who signed in with a second factor.",
     openapi_public.DOCUMENTS: "For verifiers and developers.",
     openapi_public.OPERATIONS: "For probes.",
 }
@@ -40,7 +41,8 @@ def complete(result: Part, **_: Any) -> Part:
     by_hand = {path: item for module in _BY_HAND for path, item in module.paths().items()}
     schemas = {name: schema for module in _BY_HAND for name, schema in module.schemas().items()}
     read = {
-        path: {method: openapi_views.complete(operation) for method, operation in item.items()} for path, item in result["paths"].items()
+        path: {method: openapi_views.complete(operation, path=path, method=method) for method, operation in item.items()}
+        for path, item in result["paths"].items()
     }
     return result | {
         "info": result["info"] | {"description": _DESCRIPTION},

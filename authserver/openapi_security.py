@@ -3,6 +3,7 @@
 from django.conf import settings
 
 from authserver.openapi_parts import Part
+from oauth import scopes
 from oauth.grant_types import offered
 from oauth.models import PASSWORD
 
@@ -21,11 +22,16 @@ def schemes() -> dict[str, Part]:
         ACCESS_TOKEN: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "One that you have already."},
     }
     if PASSWORD in offered():
-        flow = {"tokenUrl": "/oauth/token", "refreshUrl": "/oauth/token", "scopes": settings.SCOPES}
+        flow = {"tokenUrl": "/oauth/token", "refreshUrl": "/oauth/token", "scopes": by_password()}
         described[SIGN_IN] = {"type": "oauth2", "description": "Get an access token of a user.", "flows": {"password": flow}}
     return described
 
 
 def token_with(scope: str) -> Requirement:
-    """An access token with this scope, whichever way it is shown."""
-    return [{name: [scope]} for name in schemes() if name != CLIENT]
+    """An access token with this scope, whichever way it is shown; a password does not lead to every one."""
+    return [{name: [scope]} for name in schemes() if name == ACCESS_TOKEN or (name == SIGN_IN and scope in by_password())]
+
+
+def by_password() -> dict[str, str]:
+    """The scopes that the password grant may give, and what they mean."""
+    return {name: meaning for name, meaning in settings.SCOPES.items() if name not in scopes.NEVER_BY_PASSWORD}

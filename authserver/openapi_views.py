@@ -10,6 +10,7 @@ from authserver.openapi_parts import LOCKED, THROTTLED, UNAVAILABLE, Part, refus
 from oauth.errors import (
     BEARER,
     BodyTooLarge,
+    Conflict,
     InsufficientScope,
     InvalidCode,
     InvalidPassword,
@@ -17,11 +18,15 @@ from oauth.errors import (
     InvalidToken,
     NoAccessToken,
     NotFound,
+    NotPermitted,
     OAuthError,
     PasswordPolicy,
+    SecondFactorMissing,
+    SignInTooOld,
 )
 
-ACCOUNT = "Account"
+ACCOUNT, ADMINISTRATION = "Account", "Administration"
+ADMIN_PATHS = "/api/v1/admin/"
 
 _NOTHING_HERE = NotFound("There is nothing here.")
 _WEAK = PasswordPolicy(reasons=["This password is too common."])
@@ -35,7 +40,24 @@ _REFUSALS: dict[str, tuple[OAuthError, ...]] = {
     "request_password_reset": (_NOTHING_HERE, THROTTLED),
     "confirm_password_reset": (InvalidCode(), _WEAK, _NOTHING_HERE, THROTTLED),
     "register": (_WEAK, _NOTHING_HERE, THROTTLED),
+    "lock_user": (Conflict("This is the last active superuser. Make another one first."),),
+    "send_password_reset": (Conflict("The user is disabled or has no e-mail address, or e-mail is not set up on this server."),),
+    "rotate_client_secret": (Conflict("A public client has no secret."),),
+    "rotate_signing_key": (Conflict("There is no standby yet; a server that runs makes it within a second. Try again then."),),
+    "revoke_signing_key": (Conflict("The key is revoked already: nothing signs with it, and nobody takes its tokens."),),
 }
+
+
+def _of_administrators(operation: Part, *, path: str, method: str) -> list[OAuthError]:
+    """Lists refuse a cursor that is none, and what names something refuses what is not there."""
+    errors: list[OAuthError] = [NotPermitted(""), SecondFactorMissing("")]
+    if method != "get":
+        errors.append(SignInTooOld(""))
+    if ("{" in path and operation["operationId"] != "delete_role") or any(
+        each["name"] == "cursor" for each in operation.get("parameters", ())
+    ):
+        errors.append(_NOTHING_HERE)
+    return errors
 
 
 class Schema(AutoSchema):
@@ -45,7 +67,7 @@ class Schema(AutoSchema):
         return ""
 
     def get_tags(self) -> list[str]:
-        return [ACCOUNT]
+        return [ADMINISTRATION if self.path.startswith(ADMIN_PATHS) else ACCOUNT]
 
 
 class BearerScheme(OpenApiAuthenticationExtension):
@@ -63,7 +85,7 @@ class BearerScheme(OpenApiAuthenticationExtension):
         return openapi_security.token_with(by_method.get(auto_schema.method) or view.required_scope)
 
 
-def complete(operation: Part) -> Part:
+def complete(operation: Part, *, path: str, method: str) -> Part:
     """The operation with its refusals; one for everybody says so."""
     required = operation.get("security", [])
     scopes = [scope for requirement in required for scopes in requirement.values() for scope in scopes]
@@ -73,6 +95,8 @@ def complete(operation: Part) -> Part:
     if scopes:
         challenge = f'{BEARER}, error="insufficient_scope", scope="{scopes[0]}"'
         errors += [InvalidToken(""), NoAccessToken(""), InsufficientScope("", headers={"WWW-Authenticate": challenge})]
+    if path.startswith(ADMIN_PATHS):
+        errors += _of_administrators(operation, path=path, method=method)
     described = refusals(*errors, *_REFUSALS.get(operation["operationId"], ()))
     scope = f"Scope: `{scopes[0]}`." if scopes else ""
     return operation | {

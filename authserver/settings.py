@@ -13,8 +13,9 @@ import allauth
 import dj_database_url
 import django_stubs_ext
 
-from authserver import __version__, caches, email_url
+from authserver import __version__, admin_hosts, caches, email_url
 from authserver.env import ConfigurationError, Environment
+from oauth import origins
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 django_stubs_ext.monkeypatch()  # so that ModelAdmin[User] can be written where it is declared
@@ -106,12 +107,22 @@ if PRIVATE_KEY_ID and not PRIVATE_KEY_PATH:
 
 # --- HTTP --------------------------------------------------------------------------------------
 ALLOWED_HOSTS = list(env.words("AUTH_SERVICE__ALLOWED_HOSTS", default=("localhost", "127.0.0.1", "[::1]")))
+ADMIN_HOSTS = [name.lower() for name in env.words("AUTH_SERVICE__ADMIN_HOSTS", default=())]
+for _name in admin_hosts.unserved(ADMIN_HOSTS, allowed=ALLOWED_HOSTS):
+    raise ConfigurationError(f"AUTH_SERVICE__ADMIN_HOSTS names {_name!r}, which AUTH_SERVICE__ALLOWED_HOSTS lacks: add it there.")
 TRUSTED_PROXIES = env.networks("AUTH_SERVICE__TRUSTED_PROXIES")
 REQUIRE_HTTPS = env.flag("AUTH_SERVICE__REQUIRE_HTTPS", default=not DEVELOPMENT)
 if REQUIRE_HTTPS and _issuer.scheme != "https":
     raise ConfigurationError(
         f"AUTH_SERVICE__JWT_ISSUER is {JWT_ISSUER!r}, but must begin with https:// while AUTH_SERVICE__REQUIRE_HTTPS is true."
     )
+CORS_ORIGINS = frozenset(env.words("AUTH_SERVICE__CORS_ORIGINS", default=()))  # beside those of each client (oauth.cors)
+for _origin in sorted(CORS_ORIGINS):
+    if not origins.is_origin(_origin):
+        raise ConfigurationError(
+            f"AUTH_SERVICE__CORS_ORIGINS has {_origin!r}, but an origin is scheme, host and port in small letters, without a path and "
+            "without the usual port, such as https://app.example.com."
+        )
 ROOT_URLCONF = "authserver.urls"
 WEB_CONCURRENCY = env.integer("WEB_CONCURRENCY", default=multiprocessing.cpu_count(), least=1, most=1024)
 THREADS = 4  # of each process
@@ -235,13 +246,7 @@ LOGGING: dict[str, Any] = {
 # --- Metrics -----------------------------------------------------------------------------------
 METRICS_TOKEN = env.secret("AUTH_SERVICE__METRICS_TOKEN", default=str)
 
-# --- Read and checked, in effect once the part they govern has come (docs/settings.md) ----------
-_waiting = {
-    "AUTH_SERVICE__CORS_ORIGINS": env.words("AUTH_SERVICE__CORS_ORIGINS", default=()),
-    "AUTH_SERVICE__ADMIN_HOSTS": env.words("AUTH_SERVICE__ADMIN_HOSTS", default=()),
-}
-for _name in _waiting:
-    env.explain(_name, "This version checks the value and does not act on it yet.")
+# --- Of the older service -----------------------------------------------------------------------
 env.explain(
     "AUTH_SERVICE__MASTER_KEY", "It is of the older service; here AUTH_SERVICE__KEY_ENCRYPTION_KEYS encrypts the signing keys. Remove it."
 )
@@ -269,12 +274,14 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "authserver.middleware.Gate",
+    "oauth.cors.Cors",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "authserver.page_middleware.Pages",
+    "authserver.admin_hosts.AdminHosts",
 ]
 TEMPLATES = [
     {
@@ -384,6 +391,7 @@ SCOPES = {
     "api:read": "Read your data",
     "api:write": "Change your data",
     "auth:account": "Change your profile, password and sessions",
+    "auth:admin": "Administer this server, as far as you may",
 }
 OAUTH2_PROVIDER = {
     "SCOPES": SCOPES,

@@ -1,11 +1,9 @@
 """The JSON API of a user's own sessions."""
 
-from datetime import UTC
 from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.utils.dateparse import parse_datetime
 from drf_spectacular.utils import (
     OpenApiExample,
     OpenApiParameter,
@@ -16,13 +14,13 @@ from drf_spectacular.utils import (
 )
 from rest_framework import generics, serializers, status
 from rest_framework.exceptions import NotFound
-from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api import actor, user_of
 from oauth import own_sessions, scopes
 from oauth.bearer import claims_of
+from oauth.cursor_pages import NewestFirst
 from oauth.models import Session
 
 
@@ -56,33 +54,6 @@ class SessionSerializer(serializers.ModelSerializer[Session]):
 
     def get_current(self, session: Session) -> bool:
         return bool(claims_of(self.context["request"])["sid"] == str(session.pk))
-
-
-class NewestFirst(CursorPagination):
-    """Pages with `next`, `previous` and `results`, stable while rows come and go."""
-
-    ordering = ("-created_at", "-pk")
-    page_size = 50
-
-    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        page = {"type": ["string", "null"], "format": "uri"}
-        following = "https://auth.example.com/api/v1/sessions?cursor=cD0yMDI2LTAxLTMxKzEyJTNBMDAlM0EwMA%3D%3D"
-        return {
-            "type": "object",
-            "required": ["next", "previous", "results"],
-            "properties": {
-                "next": page | {"description": "The URL of the next page, or null.", "example": following},
-                "previous": page | {"description": "The URL of the page before, or null.", "example": None},
-                "results": schema,
-            },
-        }
-
-    def decode_cursor(self, request: Request) -> Any:
-        """As REST framework does, and refuse what decodes and holds no instant: the database would be asked for it."""
-        cursor = super().decode_cursor(request)
-        if cursor is not None and cursor.position is not None and not _is_instant(str(cursor.position)):
-            raise NotFound
-        return cursor
 
 
 @extend_schema_view(
@@ -129,15 +100,6 @@ class SessionDetail(generics.GenericAPIView[Session]):
     def delete(self, request: Request, id: str) -> Response:
         own_sessions.end(_session_id(id), user=user_of(request), actor=actor(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
-
-
-def _is_instant(text: str) -> bool:
-    """Whether it names a moment of UTC's calendar: the last day of the year 9999 is over earlier in the east."""
-    try:
-        parsed = parse_datetime(text)
-        return parsed is not None and parsed.tzinfo is not None and bool(parsed.astimezone(UTC))
-    except (ValueError, OverflowError):
-        return False
 
 
 def _session_id(text: str) -> UUID:

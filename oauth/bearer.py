@@ -40,6 +40,7 @@ class BearerAuthentication(BaseAuthentication):
         if value is None:
             return None
         claims = live_tokens.verify(value, audience=settings.JWT_AUDIENCE, now=clock.now())
+        http.note_client(request._request, claims["client_id"])
         user = live_tokens.get_user(claims) if "sid" in claims else None
         if user is None:
             raise InsufficientScope("client's own token", headers={"WWW-Authenticate": f'{BEARER}, error="insufficient_scope"'})

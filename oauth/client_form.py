@@ -36,6 +36,11 @@ class ClientForm(forms.ModelForm[Client]):
         label="resources",
         help_text="What it may name as resource to get tokens for, beside its audience (RFC 8707): absolute URIs, one per line.",
     )
+    allowed_origins = LinesField(
+        required=False,
+        label="allowed origins",
+        help_text="Whose pages may call the API from a browser, one per line: https://app.example.com",
+    )
 
 
 class RegistrationForm(forms.Form):
@@ -71,11 +76,11 @@ class RegistrationForm(forms.Form):
             "is_public": sent["client_type"] == Client.CLIENT_PUBLIC,
             "grant_types": sent["grant_types"],
             "allowed_scopes": sent["allowed_scopes"],
-            "default_scopes": sent["default_scopes"] or _all_but_special(sent["allowed_scopes"]),
+            "default_scopes": sent["default_scopes"] or all_but_special(sent["allowed_scopes"]),
         }
 
 
-def _all_but_special(allowed: str) -> str:
+def all_but_special(allowed: str) -> str:
     """Nothing of what is malformed: that is told of `allowed` itself."""
     try:
         return scopes.format(scopes.parse(allowed) - scopes.NEVER_DEFAULT)

@@ -54,6 +54,7 @@ def register(
     require_pkce: bool = True,
     skip_authorization: bool = False,
     actor: Actor = NOBODY,
+    reason: str = "",
 ) -> Registration:
     """Make a client. Raises ValidationError, also when the client_id is taken."""
     client = Client(
@@ -79,7 +80,7 @@ def register(
     try:
         with transaction.atomic():
             client.save()
-            audit.record("client:registration:created", client_id=client_id, **actor)
+            audit.record("client:registration:created", client_id=client_id, detail={"reason": reason} if reason else None, **actor)
     except IntegrityError:
         raise ValidationError({"client_id": "Another client took this client_id just now."}) from None
     return Registration(client, value)

@@ -55,6 +55,13 @@ class NotFound(InvalidRequest):
     status = 404
 
 
+class Conflict(InvalidRequest):
+    """What was asked for does not fit how things stand now."""
+
+    error = "conflict"
+    status = 409
+
+
 class InvalidClient(OAuthError):
     error = "invalid_client"
     description = "Client authentication failed."
@@ -101,13 +108,6 @@ class UnsupportedResponseType(AuthorizationError):
 
     error = "unsupported_response_type"
     description = "This server sends codes alone: response_type must be code, and response_mode query."
-
-
-class AccessDenied(OAuthError):
-    """RFC 6749 §4.1.2.1, RFC 8628 §3.5."""
-
-    error = "access_denied"
-    description = "The user did not allow it."
 
 
 class LoginRequired(AuthorizationError):
@@ -262,3 +262,32 @@ class InsufficientScope(OAuthError):
     error = "insufficient_scope"
     description = "The access token does not have the scope that this needs."
     status = 403
+
+
+class NotPermitted(OAuthError):
+    """The token is good, and its user may not do this."""
+
+    error = "permission_denied"
+    description = "The token's user may not do this, or not to this user."
+    status = 403
+
+
+class InsufficientUserAuthentication(OAuthError):
+    """RFC 9470 §3: the user has to sign in again, with more or just now; `challenge` tells the client what to ask for."""
+
+    error = "insufficient_user_authentication"
+    status = 401
+    challenge: str
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, headers={"WWW-Authenticate": f'{BEARER}, error="{self.error}", {self.challenge}'})
+
+
+class SecondFactorMissing(InsufficientUserAuthentication):
+    description = "This needs a sign-in with a second factor."
+    challenge = 'acr_values="2"'
+
+
+class SignInTooOld(InsufficientUserAuthentication):
+    description = "This needs a sign-in within the last 15 minutes."
+    challenge = "max_age=900"

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from oauth2_provider.models import AbstractApplication
 
 from accounts.clock import Instant
-from oauth import redirect_uris, scopes
+from oauth import origins, redirect_uris, scopes
 
 PASSWORD = "password"  # noqa: S105 - the name of a grant type
 REFRESH_TOKEN = "refresh_token"  # noqa: S105 - the name of a grant type
@@ -123,6 +123,10 @@ class Client(AbstractApplication):
                 errors[column] = _("Not an absolute URI without a fragment: %(uri)s") % {"uri": ", ".join(bad)}
         if not _AUDIENCES.fullmatch(self.served_audiences):
             errors["served_audiences"] = "Audiences are of visible ASCII characters, parted by single spaces."
+        if not all(map(origins.is_origin, self.allowed_origins.split())):
+            errors["allowed_origins"] = (
+                "An origin is scheme, host and port in small letters, without a path and the usual port: https://app.example.com."
+            )
         if not isinstance(self.grant_types, list):
             raise ValidationError(errors | {"grant_types": 'A list of grant types, such as ["password", "refresh_token"].'})
         unknown = [grant for grant in self.grant_types if grant not in GRANT_TYPE_CHOICES]

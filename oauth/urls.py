@@ -1,4 +1,4 @@
-from django.urls import path
+from django.urls import include, path
 
 from oauth import account_api, api, authorize_views, device_views, views
 
@@ -15,6 +15,7 @@ urlpatterns = [
     path("oauth/verify", views.verify),
     path(".well-known/jwks.json", views.jwks),
     path(".well-known/oauth-authorization-server", views.authorization_server_metadata),
+    path("api/v1/admin/", include("oauth.admin_api.urls")),
     path("api/v1/me/password", account_api.Password.as_view()),
     path("api/v1/me/email", account_api.Email.as_view()),
     path("api/v1/sessions", api.SessionList.as_view()),

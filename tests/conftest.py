@@ -24,7 +24,7 @@ from accounts import clock, lockout, name_counts, refusals, shared_store
 from accounts.models import Role, User
 from accounts.pruning import Pruning
 from authserver import caches as server_caches
-from oauth import clients, foreign_tokens, key_pairs, key_rotation, keys
+from oauth import clients, cors, foreign_tokens, key_pairs, key_rotation, keys
 from oauth.models import Client, Session
 from tests import secrecy
 from tests.redis import RedisServer, redis_server
@@ -57,6 +57,7 @@ def _fast_hashes(request: pytest.FixtureRequest, settings: Any) -> None:
 def _fresh_process() -> Iterator[None]:
     """Each test starts like a new process: nothing cached, no clock moved."""
     clients.cache.forget()
+    cors.cache.forget()
     keys.ring.forget()
     caches["default"].clear()
     name_counts.here.forget()

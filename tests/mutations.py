@@ -47,6 +47,13 @@ DEVICE_RACES = "tests/oauth/test_device_races.py"
 
 MUTATIONS = (
     Mutation(
+        "accounts/browser_proof.py",
+        "of this very user",
+        "get_authentication_records(request, request.user)",
+        'request.session.get("account_authentication_methods", [])',
+        "tests/accounts/test_browser_proof.py",
+    ),
+    Mutation(
         DEVICES,
         "no repr: it holds both codes",
         "@dataclass(frozen=True, repr=False)  # SECURITY: no repr: it holds both codes.",
@@ -110,6 +117,13 @@ MUTATIONS = (
         "secrets.choice(ALPHABET)",
         '__import__("random").choice(ALPHABET)',
         "tests/oauth/test_user_codes.py",
+    ),
+    Mutation(
+        "oauth/cors.py",
+        "or a page of one client reads what another's token opens",
+        "origin in client.allowed_origins.split()",
+        "origin in cache.of_any_client()",
+        "tests/oauth/test_cors.py",
     ),
     Mutation(
         "oauth/client_acts.py",
@@ -284,6 +298,13 @@ MUTATIONS = (
         "    @method_decorator(permission_required(REVOKE, raise_exception=True))\n",
         "",
         KEY_ADMIN,
+    ),
+    Mutation(
+        "accounts/browser_proof.py",
+        "of this very user",
+        "get_authentication_records(request, request.user)",
+        'request.session.get("account_authentication_methods", [])',
+        "tests/accounts/test_browser_proof.py",
     ),
     Mutation(
         "accounts/authentication.py",
@@ -628,6 +649,20 @@ MUTATIONS = (
         "        if not self.is_within_reach(request, user):\n",
         "        if False:\n",
         "tests/oauth/test_user_pages.py",
+    ),
+    Mutation(
+        "authserver/admin_hosts.py",
+        "or who reaches the public name alone",
+        "        if request.path.startswith(STAFF_PATHS) and not is_for_staff(request):\n",
+        "        if False:\n",
+        "tests/project/test_admin_hosts.py",
+    ),
+    Mutation(
+        "oauth/user_bulk_acts.py",
+        "what the act may not do to one",
+        "        if not self.is_within_reach(request, user):\n",
+        "        if False:\n",
+        "tests/oauth/test_bulk_acts.py",
     ),
     Mutation(
         "oauth/session_admin.py",
@@ -1068,6 +1103,20 @@ MUTATIONS = (
         "min(settings.BROWSER_SESSION_IDLE, settings.BROWSER_SESSION_MAX_AGE - age)",
         "settings.BROWSER_SESSION_IDLE",
         "tests/accounts/test_browser_sessions.py",
+    ),
+    Mutation(
+        "accounts/recent_sign_in.py",
+        "or a password that was seen",
+        "    if records and request.user.has_second_factor:",
+        "    if False:",
+        "tests/accounts/test_recent_sign_in.py",
+    ),
+    Mutation(
+        "accounts/audit_admin.py",
+        "or a browser that was left open hands out",
+        "        if not is_recent(request):\n",
+        "        if False:\n",
+        "tests/accounts/test_audit_list.py",
     ),
     Mutation(
         "accounts/recent_sign_in.py",

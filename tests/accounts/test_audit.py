@@ -157,6 +157,8 @@ def test_only_the_writer_the_remover_and_what_shows_them_know_of_events():
         "accounts/audit_filters.py",
         "accounts/audit_lines.py",
         "accounts/audit_pages.py",
+        "accounts/audit_search.py",
+        "oauth/admin_api/audit.py",
         "accounts/explanations.py",
         "authserver/admin/overview.py",
         WRITER,

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -40,6 +40,7 @@ class Server:
     folder: Path
     log: Path
     bootstrap_output: str  # the only place where the secret of codelab-internal is seen
+    environment: dict[str, str] = field(repr=False)
 
     @property
     def base_url(self) -> str:
@@ -81,7 +82,7 @@ def authserver(folder: Path, *, postgres_url: str | None = None, **variables: st
                 ready_url=f"http://localhost:{port}/ready",
             )
         )
-        yield Server(port, folder, log, bootstrap_output)
+        yield Server(port, folder, log, bootstrap_output, environment)
     found = kinds_of_secrets_in(log.read_text(encoding="utf-8"), known=known_secrets(folder, bootstrap_output, environment))
     assert not found, f"the server has logged {', '.join(found)}"
 

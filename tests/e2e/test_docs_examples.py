@@ -13,6 +13,7 @@ import httpx
 import jwt
 import pytest
 
+from tests.e2e.admin import admin_token
 from tests.e2e.calls import sign_in
 from tests.e2e.servers import ISSUER, ROOT, Server
 
@@ -35,6 +36,14 @@ next_code() {
 }
 trap 'case $BASH_COMMAND in *"\$CODE"*) CODE=$(next_code) ;; esac' DEBUG
 """
+# What the examples put into a path, and how the path calls it.
+NAMED = {
+    **dict.fromkeys(("SESSION_ID", "USER_ID", "LOCKOUT_ID"), "id"),
+    "USER_SESSION_ID": "session_id",
+    "CLIENT_ID": "client_id",
+    "KID": "kid",
+    "ROLE": "name",
+}
 METRICS_TOKEN = "the-metrics-of-the-documentation"
 
 
@@ -47,7 +56,9 @@ def test_every_example_of_the_endpoints_page_is_answered(start_server: Callable[
     [secret] = re.findall(r"shown once: (\S+)", server.bootstrap_output)
     script = READS_MAILS + "".join(blocks("docs/endpoints.md", "sh"))
 
-    done = paste(script, server=server, CLIENT_SECRET=secret, METRICS_TOKEN=METRICS_TOKEN, MAILS=str(tmp_path))
+    given = {"CLIENT_SECRET": secret, "METRICS_TOKEN": METRICS_TOKEN, "ADMIN_TOKEN": admin_token(server), "MAILS": str(tmp_path)}
+
+    done = paste(script, server=server, **given)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count('"access_token"') >= 4
@@ -59,10 +70,10 @@ def test_every_example_of_the_endpoints_page_is_answered(start_server: Callable[
 def test_every_endpoint_of_machines_has_an_example_that_is_run() -> None:
     pages = paths_under("docs/endpoints.md", "Pages") | {"/api/docs"}
     described = re.findall(
-        r"^### (?:GET|POST|PATCH|DELETE) (/\S*)$", (ROOT / "docs/endpoints.md").read_text(encoding="utf-8"), re.MULTILINE
+        r"^### (?:GET|POST|PUT|PATCH|DELETE) (/\S*)$", (ROOT / "docs/endpoints.md").read_text(encoding="utf-8"), re.MULTILINE
     )
     run = {
-        re.sub(r"/\$SESSION_ID$", "/{id}", path)
+        re.sub(r"\$([A-Z_]+)", lambda found: f"{{{NAMED[found[1]]}}}", path)
         for block in blocks("docs/endpoints.md", "sh")
         for path in re.findall(rf"{DOCUMENTED_URL}(/[^\s\"?]*)", block)
     }

@@ -8,6 +8,7 @@ import sys
 import httpx
 import pytest
 
+from tests.e2e.admin import admin_token
 from tests.openapi import closed
 
 EXAMPLES = os.environ.get("SCHEMA_EXAMPLES", "60")
@@ -24,15 +25,22 @@ CONFIGURATION = """
 [[operations]]
 include-path-regex = "^/api/v1/(me|sessions)|^/oauth/verify"
 headers = {{ Authorization = "Bearer {token}" }}
+
+[[operations]]
+include-path-regex = "^/api/v1/admin/"
+headers = {{ Authorization = "Bearer {admin_token}" }}
 """
 
 
 @pytest.mark.checklist(8, 13, 110)
 def test_every_answer_is_as_described_whatever_is_asked(start_server, tmp_path, capsys):
-    server = start_server(AUTH_SERVICE__ENABLE_RATE_LIMITING="false")  # or the ceilings answer, and nothing behind them
+    server = start_server(
+        AUTH_SERVICE__ENABLE_RATE_LIMITING="false",  # or the ceilings answer, and nothing behind them
+        AUTH_SERVICE__ACCESS_TOKEN_LIFETIME="7200",
+    )
     token = httpx.post(f"{server.base_url}/oauth/token", data=FORM).json()["access_token"]
     configuration, description = tmp_path / "schemathesis.toml", tmp_path / "openapi.json"
-    configuration.write_text(CONFIGURATION.format(token=token))
+    configuration.write_text(CONFIGURATION.format(token=token, admin_token=admin_token(server)))
     description.write_text(json.dumps(closed(httpx.get(f"{server.base_url}/api/openapi.json").json())))
 
     run = subprocess.run(

@@ -30,7 +30,17 @@ def test_the_document_lists_what_is_on_and_nothing_else(metadata):
         "revocation_endpoint": "http://localhost:8003/oauth/revoke",
         "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
         "device_authorization_endpoint": "http://localhost:8003/oauth/device_authorization",
-        "scopes_supported": ["api:read", "api:write", "auth:account", "email", "offline_access", "openid", "profile", "roles"],
+        "scopes_supported": [
+            "api:read",
+            "api:write",
+            "auth:account",
+            "auth:admin",
+            "email",
+            "offline_access",
+            "openid",
+            "profile",
+            "roles",
+        ],
     }
 
 

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("accounts", "oauth", "authserver")
 PURE = (
     "oauth.errors",
+    "oauth.origins",
     "oauth.scopes",
     "oauth.refresh_tokens",
     "oauth.access_tokens",
