@@ -110,6 +110,13 @@ class UnsupportedResponseType(AuthorizationError):
     description = "This server sends codes alone: response_type must be code, and response_mode query."
 
 
+class AccessDenied(OAuthError):
+    """RFC 6749 §4.1.2.1, RFC 8628 §3.5."""
+
+    error = "access_denied"
+    description = "The user did not allow it."
+
+
 class LoginRequired(AuthorizationError):
     """OpenID Connect Core 1.0 §3.1.2.6."""
 
