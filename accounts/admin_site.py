@@ -98,8 +98,8 @@ class StaffSite(AdminSite):
         if not request.user.has_second_factor:
             return HttpResponseRedirect(reverse("mfa_index"))
         # Enrolled in another browser: in this one it has not been given.
-        [url, *_] = [each["url"] for each in get_adapter().get_reauthentication_methods(request.user) if each["id"].startswith("mfa")]
-        return HttpResponseRedirect(f"{url}?{urlencode({REDIRECT_FIELD_NAME: reverse('admin:index')})}")
+        [first, *_] = get_adapter().get_reauthentication_methods(request.user)
+        return HttpResponseRedirect(f"{first['url']}?{urlencode({REDIRECT_FIELD_NAME: reverse('admin:index')})}")
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         """No row has a page outside the admin, and no form completes what is typed: the views for both would only be doors."""

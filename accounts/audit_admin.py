@@ -18,9 +18,11 @@ from accounts.actors import actor_of
 from accounts.audit_filters import AddressFilter, EventFilter, OutcomeFilter, WhenFilter
 from accounts.careful_admin import ReadOnlyAdmin
 from accounts.models import AuditEvent, Refusal
+from accounts.recent_sign_in import ask_again, is_recent
 
 MOST_EXPORTED = 100_000
 EXPORTED_AT_ONCE = 2000
+LONGEST_REASON = 200
 EXPORT = "accounts.export_audit"
 FORMATS = {"csv": ("text/csv", audit_lines.csv_lines), "jsonl": ("application/jsonl", audit_lines.json_lines)}
 TONES: dict[str, components.Tone] = {
@@ -109,12 +111,17 @@ class AuditEventAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        kind = request.POST.get("format", "csv")
+        # SECURITY: or a browser that was left open hands out who signed in from where.
+        if not is_recent(request):
+            query = f"?{request.GET.urlencode()}" if request.GET else ""
+            return ask_again(request, back_to=f"{reverse('admin:accounts_auditevent_changelist')}{query}")
+        kind, reason = request.POST.get("format", "csv"), request.POST.get("reason", "")[:LONGEST_REASON]
         if kind not in FORMATS:
             raise BadRequest("no such format")
         changelist = self.get_changelist_instance(request)
         filters = {name: values for name, values in request.GET.lists() if name != audit_pages.BEFORE}
-        audit.record("audit:log:exported", **actor_of(request), detail={"format": kind, "filters": filters, "most": MOST_EXPORTED})
+        detail = {"format": kind, "filters": filters, "most": MOST_EXPORTED, "reason": reason}
+        audit.record("audit:log:exported", **actor_of(request), detail=detail)
         content_type, lines = FORMATS[kind]
         note = gettext("There are more: an export ends after %(most)d events.") % {"most": MOST_EXPORTED}
         response = StreamingHttpResponse(lines(_exported(changelist.queryset, note=note)), content_type=f"{content_type}; charset=utf-8")
@@ -127,7 +134,7 @@ class RefusalAdmin(ReadOnlyAdmin):
     list_display = ("at", "error_id", "status", "error", "reason", "client_id", "address")
     show_full_result_count = False
     search_fields = ("error_id__exact", "client_id__exact", "address__startswith")
-    search_help_text = "The error_id of the answer, a client_id, a user's id or an address."
+    search_help_text = _("The error_id of the answer, a client_id, a user's id or an address.")
     uuid_search_fields = ("user_id",)
     fields = ("error_id", "at", "status", "error", "reason", "client_id", "user_id", "address", "user_agent", "shape", "skipped_before")
 
@@ -139,7 +146,9 @@ class RefusalAdmin(ReadOnlyAdmin):
 
 
 def _person(event: Any, pk: Any, text: str) -> str:
-    """A user by name, with the way to their page; anything else as it is, with the way to its other events."""
+    """A user by name, with the way to their page for who may see it; anything else as it is, with the way to its other events."""
+    if pk in event.names and not event.leads_to_people:
+        return format_html('<a href="?q={}">{}</a>', pk, event.names[pk])
     if pk in event.names:
         return format_html('<a href="{}">{}</a>', reverse("admin:accounts_user_change", args=(pk,)), event.names[pk])
     shown = f"{text[:8]}…" if pk is not None else text if len(text) <= 24 else f"{text[:16]}…"

@@ -38,6 +38,9 @@ class EventList(ChangeList):
             del rows[self.list_per_page :]
             self.older_url = self.get_query_string({BEFORE: place_of(rows[-1])})
         name_people(rows)
+        leads_to_people = request.user.has_perm("accounts.view_user")
+        for row in rows:
+            row.leads_to_people = leads_to_people
         self.result_list = rows
         self.result_count = len(rows)
         self.full_result_count = None

@@ -16,6 +16,7 @@ from django.forms.models import model_to_dict
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts import audit
@@ -31,6 +32,12 @@ class ReasonForm(forms.Form):
 
     confirmed = forms.BooleanField(initial=True, widget=forms.HiddenInput)
     reason = forms.CharField(max_length=200, required=False, label=_("Reason"), help_text=_("Optional. It is kept in the audit log."))
+
+
+class WhyForm(ReasonForm):
+    """What is asked before an act that nobody does without a reason."""
+
+    reason = forms.CharField(max_length=200, label=_("Reason"), help_text=_("It is kept in the audit log."))
 
 
 class RowsField(forms.ModelMultipleChoiceField[Any]):
@@ -151,7 +158,8 @@ class CarefulAdmin(admin.ModelAdmin[Any]):
         """The rows that an action is for; none, and a message, when there are more than one act may have."""
         rows = [*queryset[: MOST_AT_ONCE + 1]]
         if len(rows) > MOST_AT_ONCE:
-            self.message_user(request, f"Choose at most {MOST_AT_ONCE} at once. Nothing was done.", "error")
+            text = gettext("Choose at most %(most)d at once. Nothing was done.")
+            self.message_user(request, text % {"most": MOST_AT_ONCE}, "error")
             return []
         return rows
 
@@ -164,8 +172,9 @@ class CarefulAdmin(admin.ModelAdmin[Any]):
         form: forms.Form,
         rows: Iterable[Model],
         lines: Sequence[str],
-        notes: Sequence[str],
+        notes: Sequence[str] = (),
         will_not: Sequence[str] = (),
+        is_dangerous: bool = True,
     ) -> TemplateResponse:
         """The page between the list and the act: what will happen, to whom, and why."""
         return confirmation(
@@ -176,6 +185,7 @@ class CarefulAdmin(admin.ModelAdmin[Any]):
             will=lines,
             will_not=will_not,
             notes=notes,
+            is_dangerous=is_dangerous,
             hidden=[("action", action), *((ACTION_CHECKBOX_NAME, row.pk) for row in rows)],
             cancel_url=reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"),
             back_to=self.opts.verbose_name_plural,

@@ -40,7 +40,7 @@ class LockoutAdmin(ReadOnlyAdmin):
     show_full_result_count = False
     paginator = BoundedPaginator
     search_fields = ("source__startswith",)
-    search_help_text = "A user's id, or an address."
+    search_help_text = _("A user's id, or an address.")
     uuid_search_fields = ("user_id",)
     ordering = ("-locked_until", "-pk")
     actions = ("lift",)

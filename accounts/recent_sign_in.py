@@ -1,4 +1,4 @@
-"""The gate before dangerous acts: who signed in more than a quarter of an hour ago proves again who they are, and comes back."""
+"""The gate before dangerous acts: who signed in longer than a quarter of an hour ago proves again who they are, and comes back."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -24,8 +24,11 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def is_recent(request: HttpRequest, *, within: timedelta = RECENT) -> bool:
-    """Whether the person at this browser proved who they are, by whatever factor, within this time."""
+    """Whether the person at this browser proved who they are within this time: by their second factor, if they have one."""
     records = get_authentication_records(request, request.user)
+    # SECURITY: or a password that was seen over a shoulder is all it takes in a browser that was left open.
+    if records and request.user.has_second_factor:  # type: ignore[union-attr] # of somebody who proved something
+        records = [record for record in records if record["method"] == "mfa"]
     return bool(records) and clock.now().timestamp() - records[-1]["at"] < within.total_seconds()
 
 
@@ -47,12 +50,12 @@ def requires_recent_sign_in(view: View) -> View:
     return gated  # type: ignore[return-value] # the same signature
 
 
-def ask_again(request: HttpRequest) -> HttpResponse:
-    """Away to prove who one is, and back to where the request was going."""
-    if request.method == "POST":
+def ask_again(request: HttpRequest, *, back_to: str = "") -> HttpResponse:
+    """Away to prove who one is, and back to where the request was going; or to `back_to`, and what was sent is not kept."""
+    if request.method == "POST" and not back_to:
         request.POST = _without_secrets(request.POST)  # type: ignore[assignment] # as immutable as the one before
         request.session[STATE_SESSION_KEY] = {"request": serialize_request(_lean(request))}
-    query = urlencode({REDIRECT_FIELD_NAME: request.get_full_path()})
+    query = urlencode({REDIRECT_FIELD_NAME: back_to or request.get_full_path()})
     return HttpResponseRedirect(f"{reverse('account_reauthenticate')}?{query}")
 
 

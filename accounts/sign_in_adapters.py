@@ -77,6 +77,12 @@ class AccountAdapter(DefaultAccountAdapter):
             return False
         return True
 
+    def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
+        """Who has a second factor proves themselves by it; the page that asks for a password sends them on."""
+        methods: list[dict[str, Any]] = super().get_reauthentication_methods(user)
+        by_second_factor = [each for each in methods if each["id"].startswith("mfa")]
+        return by_second_factor if user.is_authenticated and user.has_second_factor else methods
+
     def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
         return not recent_sign_in.is_recent(self.request)
 

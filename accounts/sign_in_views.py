@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from allauth.account.internal.flows.login import record_authentication
 from allauth.account.views import LoginView, LogoutView, ReauthenticateView
 from allauth.mfa.base.views import AuthenticateView, IndexView
 from allauth.mfa.base.views import ReauthenticateView as CodeReauthenticateView
@@ -169,6 +170,7 @@ def _added(request: HttpRequest, kind: str) -> None:
     """Whoever has just enrolled it has it: this session needs no other proof."""
     user = _person(request)
     note_second_factor(request, user)
+    record_authentication(request, user, method="mfa", type=kind, reauthenticated=True)
     second_factors.record("added", kind, user=user, actor=actor_of(request))
 
 

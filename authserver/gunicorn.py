@@ -45,6 +45,7 @@ threads = settings.THREADS
 workers = settings.PROCESSES
 worker_tmp_dir = SHARED_MEMORY
 preload_app = True
+limit_request_line = 8190  # an authorization request stands in the address of the sign-in that it waits for
 keepalive = 75
 graceful_timeout = 25
 timeout = 30

@@ -35,7 +35,7 @@ class Gate:
     def _respond(self, request: HttpRequest) -> HttpResponse:
         self._settle_origin(request)
         response = self._refusal(request) or self.get_response(request)
-        response["Content-Security-Policy"] = settings.CONTENT_SECURITY_POLICY
+        response.setdefault("Content-Security-Policy", settings.CONTENT_SECURITY_POLICY)
         response["X-Frame-Options"] = "DENY"
         response.setdefault("Cache-Control", "no-store")
         # A browser sends `Origin: null` with the forms of a no-referrer page, and Django refuses them as forged.

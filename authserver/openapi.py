@@ -5,11 +5,11 @@ from typing import Any
 
 from drf_spectacular.generators import SchemaGenerator
 
-from authserver import openapi_grants, openapi_public, openapi_security, openapi_tokens, openapi_views
+from authserver import openapi_devices, openapi_grants, openapi_public, openapi_security, openapi_tokens, openapi_views
 from authserver.openapi_parts import Part, refusal_schema
 from oauth import public_documents
 
-_BY_HAND = (openapi_grants, openapi_tokens, openapi_public)
+_BY_HAND = (openapi_grants, openapi_devices, openapi_tokens, openapi_public)
 _DESCRIPTION = """\
 An OAuth 2 authorization server. Applications get their tokens at `/oauth/token`; any service verifies them with the published keys.
 

@@ -5,23 +5,29 @@ from typing import Any
 from authserver.openapi_parts import LOCKED, THROTTLED, UNAVAILABLE, Part, answer, body, number, record, ref, refusals, text
 from authserver.openapi_security import ANY_CLIENT
 from oauth.errors import (
+    AccessDenied,
+    AuthorizationPending,
     BodyTooLarge,
+    ExpiredToken,
     InvalidClient,
     InvalidGrant,
     InvalidRequest,
     InvalidScope,
+    InvalidTarget,
     MfaRequired,
     OAuthError,
+    SlowDown,
     UnauthorizedClient,
     UnsupportedGrantType,
 )
 from oauth.grant_types import offered
 from oauth.http import FORM_TYPE
-from oauth.models import CLIENT_CREDENTIALS, PASSWORD, REFRESH_TOKEN
+from oauth.models import AUTHORIZATION_CODE, CLIENT_CREDENTIALS, DEVICE_CODE, PASSWORD, REFRESH_TOKEN
 
 TOKENS = "Tokens"
 ACCESS_TOKEN_VALUE = "eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjEifQ.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"  # noqa: S105 - of the examples
 REFRESH_TOKEN_VALUE = "AXKnwmRDLr0ZKQm8yfVxSg3sAAAAAaV7nX2cTq9GdP1uYbWk4hJe"  # noqa: S105 - of the examples
+DEVICE_CODE_VALUE = "GmRhmhcxhwAzkoEqiMEg_DnyEysNkuNhszIySk9eS8k"
 
 _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
@@ -89,10 +95,15 @@ def _token() -> Part:
             **client_refusals(
                 InvalidGrant(),
                 InvalidScope(),
+                InvalidTarget(),
                 UnauthorizedClient(),
                 UnsupportedGrantType(),
                 MfaRequired(),
                 LOCKED,
+                AuthorizationPending(),
+                SlowDown(),
+                AccessDenied(),
+                ExpiredToken(),
             ),
         },
     }
@@ -120,18 +131,49 @@ def _requests() -> dict[str, tuple[Part, dict[str, str]]]:
             ),
             {"refresh_token": REFRESH_TOKEN_VALUE, "client_id": "codelab-flutter-app"},
         ),
+        AUTHORIZATION_CODE: (
+            "AuthorizationCodeRequest",
+            in_form(
+                "Exchange a code that the user's browser brought (RFC 6749 §4.1.3). It works once, for 60 seconds.",
+                {
+                    "grant_type": {"const": AUTHORIZATION_CODE},
+                    "code": text("What was sent to the redirect URI.", format="password"),
+                    "redirect_uri": text("The same as in the request, when it was sent there."),
+                    "code_verifier": text("What the code_challenge was made from (RFC 7636).", format="password"),
+                    "resource": text("The one of the request (RFC 8707).", examples=[""]),
+                },
+                optional=("redirect_uri", "code_verifier", "resource"),
+            ),
+            {
+                "code": "9Rk1bU3n0tQw8pVx2sLc7hYd5mJf4aGe6iZo1vXrTnE",
+                "redirect_uri": "http://127.0.0.1:7000/callback",
+                "code_verifier": "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
+                "client_id": "codelab-flutter-app",
+            },
+        ),
         CLIENT_CREDENTIALS: (
             "ClientCredentialsRequest",
             _grant("A token of a confidential client's own (RFC 6749 §4.4).", CLIENT_CREDENTIALS),
             {"client_id": "codelab-internal", "client_secret": "the secret of codelab-internal"},
         ),
+        DEVICE_CODE: (
+            "DeviceCodeRequest",
+            _grant(
+                "Ask whether the device was let in (RFC 8628 §3.4).",
+                DEVICE_CODE,
+                scoped=False,
+                device_code=text("Of the device authorization endpoint.", format="password"),
+            ),
+            {"device_code": DEVICE_CODE_VALUE, "client_id": "codelab-python-client"},
+        ),
     }
     return {name: (schema, {"grant_type": grant, **example}) for grant, (name, schema, example) in described.items() if grant in offered()}
 
 
-def _grant(description: str, grant_type: str, **members: Any) -> Part:
+def _grant(description: str, grant_type: str, *, scoped: bool = True, **members: Any) -> Part:
     scope = text("Words parted by single spaces. None: the client's default; at refresh: what was granted.", examples=["api:read"])
-    return in_form(description, {"grant_type": {"const": grant_type}, **members, "scope": scope}, optional=("scope",))
+    asked = {"scope": scope} if scoped else {}
+    return in_form(description, {"grant_type": {"const": grant_type}, **members, **asked}, optional=(*asked,))
 
 
 def _token_response() -> Part:
@@ -141,8 +183,9 @@ def _token_response() -> Part:
         "expires_in": number("Seconds until the access token ends.", minimum=1),
         "refresh_token": text("Missing for `client_credentials`, and for clients that may not refresh.", pattern="^[A-Za-z0-9_-]{52}$"),
         "scope": text("The scopes of the access token, sorted, parted by spaces."),
+        "id_token": text("With the scope `openid`: a JWT for the client itself (OpenID Connect Core 1.0 §2)."),
     }
-    return record("RFC 6749 §5.1.", members, optional=("refresh_token",))
+    return record("RFC 6749 §5.1.", members, optional=("refresh_token", "id_token"))
 
 
 def _answers() -> dict[str, Part]:

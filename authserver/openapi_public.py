@@ -159,6 +159,7 @@ def _metadata_schema() -> Part:
     members = {
         "issuer": url | {"description": "As in the claim `iss`."},
         "token_endpoint": url,
+        "device_authorization_endpoint": url,
         "revocation_endpoint": url,
         "introspection_endpoint": url,
         "jwks_uri": url,

@@ -11,7 +11,17 @@ from django.utils import translation
 from authserver.middleware import MACHINE_PATHS, PROBES
 
 # Metrics answer strangers as where nothing is, and nothing is a page.
-PAGES_AMONG_MACHINES = frozenset({"/api/docs", "/metrics"})
+PAGES_AMONG_MACHINES = frozenset(
+    {
+        "/api/docs",
+        "/metrics",
+        "/oauth/authorize",
+        "/oauth/authorize/decision",
+        "/oauth/authorize/resume",
+        "/oauth/device",
+        "/oauth/logout",
+    }
+)
 
 
 class Pages:

@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 from django.utils.translation import gettext_lazy as _
 
 from accounts import themes
-from authserver import metrics_page
+from authserver import admin_hosts, metrics_page
 from authserver.page_middleware import is_page
 from oauth import keys
 from oauth.errors import InvalidRequest, MethodNotAllowed, NotFound, TemporarilyUnavailable
@@ -28,7 +28,7 @@ logger = logging.getLogger("authserver.failures")
 @renders_oauth_errors
 @only("GET", "HEAD")
 def landing(request: HttpRequest) -> HttpResponse:
-    return render_template(request, "landing.html", {"grant_types": offered()})
+    return render_template(request, "landing.html", {"grant_types": offered(), "has_admin": admin_hosts.is_for_staff(request)})
 
 
 @renders_oauth_errors

@@ -13,7 +13,7 @@ import allauth
 import dj_database_url
 import django_stubs_ext
 
-from authserver import __version__, caches, email_url
+from authserver import __version__, admin_hosts, caches, email_url
 from authserver.env import ConfigurationError, Environment
 from oauth import origins
 
@@ -107,6 +107,9 @@ if PRIVATE_KEY_ID and not PRIVATE_KEY_PATH:
 
 # --- HTTP --------------------------------------------------------------------------------------
 ALLOWED_HOSTS = list(env.words("AUTH_SERVICE__ALLOWED_HOSTS", default=("localhost", "127.0.0.1", "[::1]")))
+ADMIN_HOSTS = [name.lower() for name in env.words("AUTH_SERVICE__ADMIN_HOSTS", default=())]
+for _name in admin_hosts.unserved(ADMIN_HOSTS, allowed=ALLOWED_HOSTS):
+    raise ConfigurationError(f"AUTH_SERVICE__ADMIN_HOSTS names {_name!r}, which AUTH_SERVICE__ALLOWED_HOSTS lacks: add it there.")
 TRUSTED_PROXIES = env.networks("AUTH_SERVICE__TRUSTED_PROXIES")
 REQUIRE_HTTPS = env.flag("AUTH_SERVICE__REQUIRE_HTTPS", default=not DEVELOPMENT)
 if REQUIRE_HTTPS and _issuer.scheme != "https":
@@ -243,12 +246,7 @@ LOGGING: dict[str, Any] = {
 # --- Metrics -----------------------------------------------------------------------------------
 METRICS_TOKEN = env.secret("AUTH_SERVICE__METRICS_TOKEN", default=str)
 
-# --- Read and checked, in effect once the part they govern has come (docs/settings.md) ----------
-_waiting = {
-    "AUTH_SERVICE__ADMIN_HOSTS": env.words("AUTH_SERVICE__ADMIN_HOSTS", default=()),
-}
-for _name in _waiting:
-    env.explain(_name, "This version checks the value and does not act on it yet.")
+# --- Of the older service -----------------------------------------------------------------------
 env.explain(
     "AUTH_SERVICE__MASTER_KEY", "It is of the older service; here AUTH_SERVICE__KEY_ENCRYPTION_KEYS encrypts the signing keys. Remove it."
 )
@@ -283,6 +281,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "authserver.page_middleware.Pages",
+    "authserver.admin_hosts.AdminHosts",
 ]
 TEMPLATES = [
     {
@@ -384,6 +383,11 @@ MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = DEVELOPMENT  # a browser has passkeys at ht
 # --- django-oauth-toolkit: the frame. Its own token rows are never written. ----------------------
 OAUTH2_PROVIDER_APPLICATION_MODEL = "oauth.Client"
 SCOPES = {
+    "openid": "Know who you are",
+    "profile": "Know your name",
+    "email": "Know your e-mail address",
+    "roles": "Know your roles",
+    "offline_access": "Stay signed in while you are away",
     "api:read": "Read your data",
     "api:write": "Change your data",
     "auth:account": "Change your profile, password and sessions",

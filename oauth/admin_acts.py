@@ -16,12 +16,9 @@ def are_staff_alone_for_superusers(pages: CarefulAdmin, request: HttpRequest, pe
     assert isinstance(request.user, User)  # noqa: S101 - for the type checker
     out_of_reach = sorted({str(user) for user in people if not users.may_touch(request.user, user)})
     if out_of_reach:
-        pages.message_user(request, f"Only a superuser may do this to staff: {', '.join(out_of_reach)}. Nothing was done.", "error")
+        text = gettext("Only a superuser may do this to staff: %(names)s. Nothing was done.")
+        pages.message_user(request, text % {"names": ", ".join(out_of_reach)}, "error")
     return bool(out_of_reach)
-
-
-def counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def what_goes_on() -> tuple[str, ...]:

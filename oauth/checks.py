@@ -86,16 +86,3 @@ def signing_keys_take_turns(**kwargs: Any) -> list[CheckMessage]:
             id="oauth.W006",
         )
     ]
-
-
-@register(Tags.security, deploy=True)
-def codes_need_pkce(**kwargs: Any) -> list[CheckMessage]:
-    if settings.OAUTH2_PROVIDER.get("PKCE_REQUIRED", True):
-        return []
-    return [
-        Warning(
-            "Authorization codes are given without PKCE: whoever intercepts one can spend it (RFC 9700 §2.1.1).",
-            hint='Remove "PKCE_REQUIRED": False from OAUTH2_PROVIDER.',
-            id="oauth.W007",
-        )
-    ]

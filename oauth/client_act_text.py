@@ -38,6 +38,11 @@ def of_disabling() -> Consequences:
     return Consequences(will, [_("Its sessions do not end: they come back when it is enabled again.")])
 
 
+def of_disabling_many() -> Consequences:
+    will = [_("They get no token, and their sessions do not refresh."), _what_goes_on()]
+    return Consequences(will, [_("Their sessions do not end: they come back when the client is enabled again, on its page.")])
+
+
 def of_enabling() -> Consequences:
     will = [_("It gets tokens again."), _("Its sessions that have not ended go on.")]
     return Consequences(will, [_("Its secret does not change.")])

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.actors import actor_of
-from accounts.careful_admin import ReasonForm
+from accounts.careful_admin import WhyForm
 from accounts.confirm_page import confirmation
 from accounts.recent_sign_in import requires_recent_sign_in
 from oauth import client_act_text, client_switch, clients, session_ending
@@ -35,10 +35,6 @@ def _ensure_owner(user: Any) -> bool:
     if not user.is_superuser:
         raise PermissionDenied
     return True
-
-
-class WhyForm(ReasonForm):
-    reason = forms.CharField(max_length=200, label=gettext_lazy("Reason"), help_text=gettext_lazy("It is kept in the audit log."))
 
 
 class SecretForm(WhyForm):

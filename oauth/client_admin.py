@@ -11,17 +11,19 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import clock, components
 from accounts.careful_admin import CarefulAdmin, Changes
-from oauth import client_page, clients
+from oauth import client_list, client_page, clients
 from oauth.client_acts import ClientActs
+from oauth.client_bulk_acts import ClientBulkActs
 from oauth.client_form import ClientForm
 from oauth.client_list import ClientList, GrantFilter, SecretAgeFilter, UnusedFilter
 from oauth.models import Client
 
 
 @admin.register(Client)
-class ClientAdmin(ClientActs, CarefulAdmin):
+class ClientAdmin(ClientActs, ClientBulkActs, CarefulAdmin):
     audited_as = "client:registration"
     form = ClientForm
+    actions = ClientBulkActs.actions
     change_list_template = "admin/clients.html"
     change_form_template = "admin/client.html"
     list_display = ("name", "client_id", "client_type", "state", "grants", "secret_age", "newest_session", "live_sessions")
@@ -31,12 +33,16 @@ class ClientAdmin(ClientActs, CarefulAdmin):
     empty_text = _("No client is registered yet: nobody can ask for tokens.")
     readonly_fields = ("client_id", "client_type", "secret_created_at", "previous_secret_expires_at", "created", "updated")
     fieldsets = (
-        (None, {"fields": ("name", "client_type", "redirect_uris", "allowed_origins")}),
+        (None, {"fields": ("name", "client_type", "skip_authorization")}),
+        ("Sign-in by browser", {"fields": ("redirect_uris", "post_logout_redirect_uris", "allowed_origins", "require_pkce")}),
         ("What it may do", {"fields": ("grant_types", "allowed_scopes", "default_scopes", "may_introspect", "served_audiences")}),
-        ("Tokens", {"fields": ("audience", "access_token_lifetime", "refresh_token_lifetime", "refresh_overlap_seconds")}),
+        ("Tokens", {"fields": ("audience", "resources", "access_token_lifetime", "refresh_token_lifetime", "refresh_overlap_seconds")}),
         ("Secret", {"fields": ("secret_created_at", "previous_secret_expires_at")}),
         ("History", {"fields": ("created", "updated")}),
     )
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return (*self.list_display, client_list.acts_column(request))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ClientList]:
         return ClientList

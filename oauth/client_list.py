@@ -1,5 +1,6 @@
 """What the list of clients tells beside their columns: sessions within a bound, the age of secrets, and the filters."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,6 +9,10 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.clock import Instant
@@ -31,6 +36,21 @@ def with_sessions(clients: QuerySet[Client]) -> QuerySet[Client]:
         has_more_sessions=Exists(newest.values("pk")[NEWEST : NEWEST + 1]),
     )
     return annotated
+
+
+def acts_column(request: HttpRequest) -> Callable[[Any], SafeString]:
+    """The button of a row, for who may press it."""
+    may_rotate = request.user.has_perm("oauth.rotate_client_secret")
+
+    @admin.display(description="")
+    def acts(client: Client) -> SafeString:
+        if not may_rotate or client.is_public:
+            return SafeString("")
+        url = reverse("admin:oauth_client_rotate_secret", args=(client.pk,))
+        template = '<div class="row-acts"><a class="button button--small" href="{}">{}<span class="visually-hidden"> {}</span></a></div>'
+        return format_html(template, url, gettext("Rotate secret…"), client.name)
+
+    return acts
 
 
 class ClientList(ChangeList):

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -38,7 +37,7 @@ def context(request: HttpRequest, object_id: str) -> dict[str, Any]:
 
 
 def findings_of(client: Client) -> list[posture.Finding]:
-    return posture.findings(client, now=clock.now(), requires_pkce=bool(settings.OAUTH2_PROVIDER.get("PKCE_REQUIRED", True)))
+    return posture.findings(client, now=clock.now())
 
 
 def live_sessions_of(client: Client) -> list[Session]:

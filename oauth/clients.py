@@ -48,6 +48,11 @@ def register(
     refresh_overlap_seconds: int | None = None,
     may_introspect: bool = False,
     served_audiences: str = "",
+    redirect_uris: str = "",
+    post_logout_redirect_uris: str = "",
+    resources: str = "",
+    require_pkce: bool = True,
+    skip_authorization: bool = False,
     actor: Actor = NOBODY,
     reason: str = "",
 ) -> Registration:
@@ -62,6 +67,11 @@ def register(
         refresh_overlap_seconds=refresh_overlap_seconds,
         may_introspect=may_introspect,
         served_audiences=served_audiences,
+        redirect_uris=redirect_uris,
+        post_logout_redirect_uris=post_logout_redirect_uris,
+        resources=resources,
+        require_pkce=require_pkce,
+        skip_authorization=skip_authorization,
     )
     value = None if is_public else _new_secret()
     if value is not None:

@@ -16,6 +16,7 @@ class OAuthError(Exception):
     error: ClassVar[str]
     description: str
     status: int = 400
+    is_stored: ClassVar[bool] = True  # for staff to look up; what is no failure of anybody's is not
 
     def __init__(
         self, reason: str = "", *, headers: dict[str, str] | None = None, client_id: str = "", user_id: UUID | None = None, **fields: Any
@@ -89,9 +90,101 @@ class InvalidScope(OAuthError):
     description = "The scope is malformed, or more than this client may have."
 
 
+class InvalidTarget(OAuthError):
+    """RFC 8707 §2."""
+
+    error = "invalid_target"
+    description = "The resource is malformed, not one that this client may have, or not the one that was signed in for."
+
+
+class AuthorizationError(OAuthError):
+    """What only an authorization request can be answered: never as JSON, but at the redirect URI."""
+
+    error = "invalid_request"
+
+
+class UnsupportedResponseType(AuthorizationError):
+    """RFC 6749 §4.1.2.1."""
+
+    error = "unsupported_response_type"
+    description = "This server sends codes alone: response_type must be code, and response_mode query."
+
+
+class LoginRequired(AuthorizationError):
+    """OpenID Connect Core 1.0 §3.1.2.6."""
+
+    error = "login_required"
+    description = "The user has to sign in, and prompt=none forbids to ask."
+
+
+class ConsentRequired(AuthorizationError):
+    """OpenID Connect Core 1.0 §3.1.2.6."""
+
+    error = "consent_required"
+    description = "The user has to allow it, and prompt=none forbids to ask."
+
+
+class InteractionRequired(AuthorizationError):
+    """OpenID Connect Core 1.0 §3.1.2.6."""
+
+    error = "interaction_required"
+    description = "The user has to do something first, and prompt=none forbids to ask."
+
+
+class RequestNotSupported(AuthorizationError):
+    """OpenID Connect Core 1.0 §6.1."""
+
+    error = "request_not_supported"
+    description = "Send the parameters themselves: request objects are not supported."
+
+
+class RequestUriNotSupported(AuthorizationError):
+    """OpenID Connect Core 1.0 §6.2."""
+
+    error = "request_uri_not_supported"
+    description = "Send the parameters themselves: request_uri is not supported."
+
+
+class RegistrationNotSupported(AuthorizationError):
+    """OpenID Connect Core 1.0 §7.2.1."""
+
+    error = "registration_not_supported"
+    description = "Clients do not register by the parameter registration."
+
+
 class MfaRequired(OAuthError):
     error = "mfa_required"
     description = "This account cannot sign in with a password alone; sign in through the browser."
+
+
+class AuthorizationPending(OAuthError):
+    """RFC 8628 §3.5: nobody has decided yet. A device asks every few seconds, so it is no refusal to keep."""
+
+    error = "authorization_pending"
+    description = "Nobody has approved or denied the device yet. Ask again after the interval."
+    is_stored = False
+
+
+class SlowDown(OAuthError):
+    """RFC 8628 §3.5."""
+
+    error = "slow_down"
+    description = "Asked too early. From now on leave five seconds more between two requests."
+    is_stored = False
+
+
+class AccessDenied(OAuthError):
+    """RFC 8628 §3.5, RFC 6749 §4.1.2.1."""
+
+    error = "access_denied"
+    description = "The user denied the request."
+
+
+class ExpiredToken(OAuthError):
+    """RFC 8628 §3.5."""
+
+    error = "expired_token"
+    description = "The device code has expired. Ask for new codes."
 
 
 class AccountLocked(OAuthError):
@@ -146,6 +239,7 @@ class TemporarilyUnavailable(OAuthError):
     error = "temporarily_unavailable"
     description = "The server cannot answer right now. Try again shortly."
     status = 503
+    is_stored = False  # the store may be what failed
 
     def __init__(self, reason: str, *, retry_after: int = 1) -> None:
         super().__init__(reason, headers={"Retry-After": str(retry_after)})

@@ -1,4 +1,4 @@
-"""One function per grant_type, and the table of them (RFC 6749 §4.3, §4.4, §6).
+"""One function per grant_type, and the table of them (RFC 6749 §4.1, §4.3, §4.4, §6; RFC 8628 §3.4).
 
 A grant takes the form and the authenticated client and returns what the client gets. Whatever signs
 somebody in ends in `sessions.open`.
@@ -14,11 +14,12 @@ from django.db import transaction
 
 from accounts import audit, authentication, lockout
 from accounts.authentication import Authenticated, Door
-from oauth import access_tokens, clients, keys, scopes, sessions
+from oauth import access_tokens, authorization_codes, clients, device_codes, id_tokens, keys, scopes, sessions
 from oauth.access_tokens import Signer
-from oauth.errors import InvalidGrant, InvalidScope, MfaRequired, OAuthError
+from oauth.authorization_codes import Exchange
+from oauth.errors import InvalidGrant, InvalidScope, InvalidTarget, MfaRequired, OAuthError
 from oauth.http import Form
-from oauth.models import CLIENT_CREDENTIALS, PASSWORD, REFRESH_TOKEN, Client
+from oauth.models import AUTHORIZATION_CODE, CLIENT_CREDENTIALS, DEVICE_CODE, PASSWORD, REFRESH_TOKEN, Client
 from oauth.session_rows import Origin
 from oauth.sign_in import as_refusal, verify_password
 
@@ -34,17 +35,20 @@ class TokenRequest:
 
 @dataclass(frozen=True, repr=False)  # SECURITY: no repr: it holds tokens.
 class TokenResponse:
-    """RFC 6749 §5.1; `expires_in` in seconds."""
+    """RFC 6749 §5.1, OpenID Connect Core 1.0 §3.1.3.3; `expires_in` in seconds."""
 
     access_token: str
     expires_in: int
     scope: str
     refresh_token: str | None = None
+    id_token: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         body: dict[str, Any] = {"access_token": self.access_token, "token_type": "Bearer", "expires_in": self.expires_in}
         if self.refresh_token is not None:
             body["refresh_token"] = self.refresh_token
+        if self.id_token is not None:
+            body["id_token"] = self.id_token
         return body | {"scope": self.scope}
 
 
@@ -56,7 +60,7 @@ def password(request: TokenRequest) -> TokenResponse:
     signer = keys.ring.signer(request.client.access_lifetime)
     identifier, secret = request.form["username"], request.form["password"]
     # Before the hash: a scope refused only to who has the right password would tell that it is right.
-    scope = _grantable_scope(request, withheld=scopes.NEVER_BY_PASSWORD)
+    scope = grantable_scope(request, withheld=scopes.NEVER_BY_PASSWORD)
     try:
         authenticated = verify_password(identifier, password=secret, door=_door(request))
         _ensure_password_suffices(authenticated)
@@ -69,7 +73,7 @@ def password(request: TokenRequest) -> TokenResponse:
                 scope=scope,
                 amr="pwd",
                 origin=request.origin,
-                now=request.now,
+                auth_time=request.now,
             )
             _record_sign_in(request, "succeeded", actor_id=authenticated.user.pk, target=issued.claims.sid)
     except authentication.AuthenticationFailed as failure:
@@ -92,24 +96,48 @@ def refresh_token(request: TokenRequest) -> TokenResponse:
         request.form["refresh_token"],
         client=request.client,
         scope=request.form.optional("scope"),
+        resource=request.form.optional("resource"),
         idempotency_key=request.idempotency_key,
         origin=request.origin,
     )
     return _respond(issued, request=request, signer=signer)
 
 
+def authorization_code(request: TokenRequest) -> TokenResponse:
+    """Exchange a code that the user's browser brought (RFC 6749 §4.1.3). Raises InvalidGrant, InvalidRequest, InvalidTarget."""
+    signer = keys.ring.signer(request.client.access_lifetime)  # In hand before the code is spent.
+    form = request.form
+    sent = Exchange(form["code"], form.optional("redirect_uri"), form.optional("code_verifier"), form.optional("resource"))
+    redeemed = authorization_codes.redeem(sent, client=request.client, origin=request.origin)
+    return _respond(redeemed.issued, request=request, signer=signer, nonce=redeemed.nonce)
+
+
 def client_credentials(request: TokenRequest) -> TokenResponse:
     """A token of the client's own (RFC 6749 §4.4): no user, no session, no refresh token. Raises InvalidClient, InvalidScope."""
     signer = keys.ring.signer(request.client.access_lifetime)
-    scope = _grantable_scope(request, withheld=frozenset())
+    scope = grantable_scope(request, withheld=frozenset())
     clients.ensure_active(request.client)
-    return _mint(request, signer=signer, subject=request.client.client_id, scope=scope, session=None, refresh_token=None)
+    audience = request.form.optional("resource") or request.client.token_audience
+    # SECURITY: a client's own token is good for its resources alone (RFC 8707 §2.2).
+    if audience not in request.client.resource_set:
+        raise InvalidTarget("resource not among the client's")
+    access_token = _mint(request, signer=signer, audience=audience, subject=request.client.client_id, scope=scope, session=None)
+    return TokenResponse(access_token, _seconds(request), scope)
+
+
+def device_code(request: TokenRequest) -> TokenResponse:
+    """Let a device in that somebody approved (RFC 8628 §3.4). Raises as `device_codes.redeem`."""
+    signer = keys.ring.signer(request.client.access_lifetime)  # In hand before the code is spent.
+    issued = device_codes.redeem(request.form["device_code"], client=request.client, origin=request.origin)
+    return _respond(issued, request=request, signer=signer)
 
 
 GRANT_TYPES: dict[str, GrantType] = {
     PASSWORD: password,
     REFRESH_TOKEN: refresh_token,
+    AUTHORIZATION_CODE: authorization_code,
     CLIENT_CREDENTIALS: client_credentials,
+    DEVICE_CODE: device_code,
 }
 
 
@@ -118,7 +146,7 @@ def offered() -> tuple[str, ...]:
     return tuple(name for name in GRANT_TYPES if name != PASSWORD or settings.PASSWORD_GRANT)
 
 
-def _grantable_scope(request: TokenRequest, *, withheld: frozenset[str]) -> str:
+def grantable_scope(request: TokenRequest, *, withheld: frozenset[str]) -> str:
     """What was asked for, or the client's defaults when nothing was. Raises InvalidScope."""
     try:
         asked = scopes.parse(request.form.optional("scope") or request.client.default_scopes)
@@ -165,37 +193,54 @@ def _record_sign_in(request: TokenRequest, outcome: str, **fields: Any) -> None:
     )
 
 
-def _respond(issued: sessions.Issued, *, request: TokenRequest, signer: Signer) -> TokenResponse:
-    may_refresh = request.client.allows_grant_type(REFRESH_TOKEN)
-    return _mint(
+def _respond(issued: sessions.Issued, *, request: TokenRequest, signer: Signer, nonce: str = "") -> TokenResponse:
+    client, granted = request.client, scopes.parse(issued.scope)
+    access_token = _mint(
         request,
         signer=signer,
+        audience=issued.audience or client.token_audience,
         subject=str(issued.user_id),
         scope=issued.scope,
         session=issued.claims,
-        refresh_token=issued.refresh_token_value if may_refresh else None,
     )
+    id_token = None
+    if scopes.OPENID in granted:
+        id_token = id_tokens.mint(
+            signer=signer,
+            issuer=settings.JWT_ISSUER,
+            client_id=client.client_id,
+            user_id=issued.user_id,
+            session=issued.claims,
+            nonce=nonce,
+            access_token=access_token,
+            lifetime=client.access_lifetime,
+            now=request.now,
+        )
+    refresh_token = issued.refresh_token_value if _may_refresh(client, granted) else None
+    return TokenResponse(access_token, _seconds(request), issued.scope, refresh_token, id_token)
+
+
+def _may_refresh(client: Client, granted: frozenset[str]) -> bool:
+    """A client that may have offline_access, and signs in by OpenID Connect, asks for it (OpenID Connect Core 1.0 §11)."""
+    has_to_ask = scopes.OPENID in granted and scopes.OFFLINE_ACCESS in client.allowed_scope_set
+    return client.allows_grant_type(REFRESH_TOKEN) and (not has_to_ask or scopes.OFFLINE_ACCESS in granted)
+
+
+def _seconds(request: TokenRequest) -> int:
+    return int(request.client.access_lifetime.total_seconds())
 
 
 def _mint(
-    request: TokenRequest,
-    *,
-    signer: Signer,
-    subject: str,
-    scope: str,
-    session: access_tokens.SessionClaims | None,
-    refresh_token: str | None,
-) -> TokenResponse:
-    lifetime = request.client.access_lifetime
-    value = access_tokens.mint(
+    request: TokenRequest, *, signer: Signer, audience: str, subject: str, scope: str, session: access_tokens.SessionClaims | None
+) -> str:
+    return access_tokens.mint(
         signer=signer,
         issuer=settings.JWT_ISSUER,
-        audience=request.client.token_audience,
+        audience=audience,
         subject=subject,
         client_id=request.client.client_id,
         scope=scope,
-        lifetime=lifetime,
+        lifetime=request.client.access_lifetime,
         now=request.now,
         session=session,
     )
-    return TokenResponse(value, int(lifetime.total_seconds()), scope, refresh_token)

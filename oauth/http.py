@@ -43,6 +43,21 @@ _KNOWN_PARAMETERS = frozenset(
         "device_code",
         "token",
         "token_type_hint",
+        "resource",
+        "response_type",
+        "response_mode",
+        "state",
+        "nonce",
+        "code_challenge",
+        "code_challenge_method",
+        "prompt",
+        "max_age",
+        "login_hint",
+        "acr_values",
+        "ui_locales",
+        "claims",
+        "id_token_hint",
+        "post_logout_redirect_uri",
     }
 )
 _SHAPE, _CLIENT_ID = "authserver.shape", "authserver.client_id"
@@ -125,7 +140,7 @@ def render(error: OAuthError, *, request: HttpRequest | None = None) -> JsonResp
         "refused",
         extra={"error": error.error, "reason": error.reason, "status": status, "error_id": error_id},
     )
-    if request is not None and _SHAPE in request.META and not isinstance(error, TemporarilyUnavailable):
+    if request is not None and _SHAPE in request.META and error.is_stored:
         _store(error, request=request, status=status, error_id=error_id)
     body = {"error": error.error, "error_description": error.description, "error_id": error_id, **error.fields}
     return respond(body, status=status, headers=error.headers)
@@ -216,19 +231,24 @@ def read_body(request: HttpRequest) -> bytes:
 
 
 def _parse_fields(body: bytes) -> dict[str, str]:
-    pairs = body.split(b"&") if body else []
-    if len(pairs) > MAX_FIELDS:
-        raise InvalidRequest(f"The body has more than {MAX_FIELDS} parameters.")
-    fields: dict[str, str] = {}
-    for pair in pairs:
-        if not pair:
-            continue
-        name, _, value = pair.partition(b"=")
-        decoded_name, decoded = _decode(name), _decode(value)
-        if decoded_name in fields:
-            raise InvalidRequest("A parameter is repeated.")
-        fields[decoded_name] = decoded
+    pairs = parse_pairs(body)
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise InvalidRequest("A parameter is repeated.")
     return fields
+
+
+def parse_pairs(encoded: bytes) -> list[tuple[str, str]]:
+    """Names and values of an x-www-form-urlencoded text, in their order. Raises InvalidRequest."""
+    pairs = encoded.split(b"&") if encoded else []
+    if len(pairs) > MAX_FIELDS:
+        raise InvalidRequest(f"There are more than {MAX_FIELDS} parameters.")
+    found = []
+    for pair in pairs:
+        if pair:
+            name, _, value = pair.partition(b"=")
+            found.append((_decode(name), _decode(value)))
+    return found
 
 
 def _decode(part: bytes) -> str:

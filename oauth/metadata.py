@@ -26,6 +26,7 @@ def document(*, algorithms: Sequence[str]) -> dict[str, Any]:
         "introspection_endpoint_auth_methods_supported": [*_WITH_A_SECRET],
         "revocation_endpoint": f"{base}/oauth/revoke",
         "revocation_endpoint_auth_methods_supported": [*_WITH_A_SECRET, "none"],
+        "device_authorization_endpoint": f"{base}/oauth/device_authorization",
         "scopes_supported": sorted(settings.SCOPES),
     }
 

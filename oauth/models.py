@@ -10,10 +10,11 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F
+from django.utils.translation import gettext as _
 from oauth2_provider.models import AbstractApplication
 
 from accounts.clock import Instant
-from oauth import origins, scopes
+from oauth import origins, redirect_uris, scopes
 
 PASSWORD = "password"  # noqa: S105 - the name of a grant type
 REFRESH_TOKEN = "refresh_token"  # noqa: S105 - the name of a grant type
@@ -73,6 +74,22 @@ class Client(AbstractApplication):
         db_default="",
         help_text="Audiences it answers for, parted by spaces: it may ask about tokens meant for them. Empty: the server's.",
     )
+    skip_authorization = models.BooleanField(
+        "of our own",
+        default=False,
+        help_text="A first-party app: users sign in to it without being asked what it may do.",
+    )
+    require_pkce = models.BooleanField(
+        "PKCE required",
+        default=True,
+        db_default=True,
+        help_text="An authorization request without a code_challenge is refused (RFC 7636). A public client always needs one.",
+    )
+    resources = models.TextField(
+        blank=True,
+        db_default="",
+        help_text="Absolute URIs, parted by spaces: what it may name as `resource` to get tokens for (RFC 8707), beside its audience.",
+    )
     secret_digest = models.BinaryField(null=True, editable=False)
     secret_created_at = models.DateTimeField(null=True, editable=False)
     previous_secret_digest = models.BinaryField(null=True, editable=False)
@@ -99,6 +116,11 @@ class Client(AbstractApplication):
             errors["audience"] = "An audience is no client's client_id."
         elif not _AUDIENCE.fullmatch(self.audience):
             errors["audience"] = "An audience is of visible ASCII characters, without spaces."
+        for column in ("redirect_uris", "post_logout_redirect_uris", "resources"):
+            # SECURITY: an address that runs as a script, or that is none, must never get a code (RFC 6749 §3.1.2, RFC 9700 §2.1).
+            bad = [uri for uri in getattr(self, column).split() if not redirect_uris.is_registrable(uri)]
+            if bad:
+                errors[column] = _("Not an absolute URI without a fragment: %(uri)s") % {"uri": ", ".join(bad)}
         if not _AUDIENCES.fullmatch(self.served_audiences):
             errors["served_audiences"] = "Audiences are of visible ASCII characters, parted by single spaces."
         if not all(map(origins.is_origin, self.allowed_origins.split())):
@@ -137,6 +159,15 @@ class Client(AbstractApplication):
     @property
     def token_audience(self) -> str:
         return self.audience or settings.JWT_AUDIENCE
+
+    @property
+    def resource_set(self) -> frozenset[str]:
+        """What a request may name as `resource` (RFC 8707 §2)."""
+        return frozenset({self.token_audience, *self.resources.split()})
+
+    @property
+    def needs_pkce(self) -> bool:
+        return self.require_pkce or self.is_public
 
     @property
     def served_audience_set(self) -> frozenset[str]:
@@ -200,6 +231,7 @@ class Session(models.Model):
     retry_digest = models.BinaryField(null=True, editable=False)
     revoked_at = models.DateTimeField(null=True)
     revoked_reason = models.CharField(max_length=64, blank=True)
+    audience = models.CharField(max_length=255, blank=True, db_default="", help_text="the resource it was asked for; empty: the client's")
     auth_time = models.DateTimeField()
     amr = models.CharField(max_length=64, help_text="how the user signed in (RFC 8176), parted by spaces")
     address = models.GenericIPAddressField(null=True, help_text="of the last use")
@@ -261,3 +293,86 @@ class KeySetUse(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H}:00"
+
+
+class Consent(models.Model):
+    """What a user has let a client do: asked once, and remembered until it is taken back."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="consents")
+    client = models.ForeignKey(Client, on_delete=models.CASCADE, db_index=False, related_name="consents")
+    scope = models.TextField()
+    granted_at = models.DateTimeField(help_text="of the newest scope")
+
+    class Meta:
+        default_permissions = ()
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=("client", "user"), name="one_consent_of_a_user_to_a_client")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} to {self.client_id}"
+
+
+class AuthorizationCode(models.Model):
+    """A sign-in that waits for its client to fetch it, for a minute, once (RFC 6749 §4.1.2).
+
+    Kept for a day after it was used, so that a second use is known for what it is and ends `session_id`.
+    """
+
+    digest = models.BinaryField(primary_key=True, max_length=32)
+    client = models.ForeignKey(Client, on_delete=models.CASCADE, db_index=False, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    user_epoch = models.PositiveIntegerField()
+    redirect_uri = models.TextField(blank=True, help_text="as it was sent; empty: it was not")
+    scope = models.TextField()
+    audience = models.CharField(max_length=255, blank=True, help_text="the resource it was asked for; empty: the client's")
+    code_challenge = models.CharField(max_length=43, blank=True)
+    nonce = models.CharField(max_length=255, blank=True)
+    auth_time = models.DateTimeField()
+    amr = models.CharField(max_length=64)
+    expires_at = models.DateTimeField(db_index=True)
+    session_id = models.UUIDField(null=True, help_text="the session that it was exchanged for")
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"code of {self.user_id} for {self.client_id}"
+
+
+class DeviceCode(models.Model):
+    """A device that waits until somebody lets it in (RFC 8628).
+
+    `digest` is of the device's own code, `user_code_digest` is keyed, because that code is short. The columns about the person are
+    those of who approved it: what they proved then is what the session of the device rests on.
+    """
+
+    class Decision(models.TextChoices):
+        PENDING = "pending"
+        APPROVED = "approved"
+        DENIED = "denied"
+        CONSUMED = "consumed"
+
+    digest = models.BinaryField(primary_key=True, max_length=32)
+    user_code_digest = models.BinaryField(unique=True, max_length=32)
+    client = models.ForeignKey(Client, on_delete=models.CASCADE, db_index=False, related_name="+")
+    scope = models.TextField()
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField(db_index=True)
+    interval = models.PositiveSmallIntegerField(help_text="seconds that the device has to leave between two polls")
+    last_polled_at = models.DateTimeField(null=True)
+    decision = models.CharField(max_length=8, choices=Decision.choices, default=Decision.PENDING)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="+")
+    user_epoch = models.PositiveIntegerField(null=True)
+    auth_time = models.DateTimeField(null=True)
+    amr = models.CharField(max_length=64, blank=True)
+    address = models.GenericIPAddressField(null=True, help_text="of the device")
+    source = models.CharField(max_length=45, help_text="the address, or its /64: how many may wait is counted by it")
+    user_agent = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        default_permissions = ()
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=("client", "source", "expires_at"), name="device_code_open")]
+
+    def __str__(self) -> str:
+        return f"device of {self.client_id}, {self.decision}"

@@ -31,13 +31,13 @@ class Finding:
     mend: str
 
 
-def findings(client: Client, *, now: datetime, requires_pkce: bool = True) -> list[Finding]:
+def findings(client: Client, *, now: datetime) -> list[Finding]:
     """What somebody should know of a client, risks first."""
-    found = [*_of_grants(client, requires_pkce=requires_pkce), *_of_secret(client, now), *_of_tokens(client), *_of_reach(client)]
+    found = [*_of_grants(client), *_of_secret(client, now), *_of_tokens(client), *_of_reach(client)]
     return sorted(found, key=lambda finding: finding.severity is not Severity.RISK)
 
 
-def _of_grants(client: Client, *, requires_pkce: bool) -> Iterator[Finding]:
+def _of_grants(client: Client) -> Iterator[Finding]:
     if client.allows_grant_type(PASSWORD):
         yield Finding(
             "password_grant",
@@ -49,7 +49,7 @@ def _of_grants(client: Client, *, requires_pkce: bool) -> Iterator[Finding]:
             _("Keep it for apps of your own that cannot open a browser; take it away where the app no longer needs it."),
         )
     if client.allows_grant_type(AUTHORIZATION_CODE):
-        yield from _of_codes(client, requires_pkce=requires_pkce)
+        yield from _of_codes(client)
     if client.is_public and client.allows_grant_type(REFRESH_TOKEN):
         yield Finding(
             "public_client",
@@ -59,13 +59,13 @@ def _of_grants(client: Client, *, requires_pkce: bool) -> Iterator[Finding]:
         )
 
 
-def _of_codes(client: Client, *, requires_pkce: bool) -> Iterator[Finding]:
-    if not requires_pkce:
+def _of_codes(client: Client) -> Iterator[Finding]:
+    if not client.needs_pkce:
         yield Finding(
             "no_pkce",
             Severity.RISK,
             _("It may use authorization codes without PKCE: whoever intercepts a code can spend it (RFC 9700 §2.1.1)."),
-            _("Require PKCE of every client: PKCE_REQUIRED in the server's settings."),
+            _("Require PKCE of it, as soon as its library can do it."),
         )
     uris = client.redirect_uris.split()
     if not uris:

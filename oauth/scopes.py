@@ -7,8 +7,12 @@ _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
 
 ACCOUNT = "auth:account"
 ADMIN = "auth:admin"
+OPENID = "openid"
+OFFLINE_ACCESS = "offline_access"
 NEVER_DEFAULT = frozenset({ACCOUNT, ADMIN})
 NEVER_BY_PASSWORD = frozenset({ADMIN})
+# Whoever is talked into typing a stranger's code lets the stranger in (RFC 8628 §5.4): never as an administrator.
+NEVER_BY_DEVICE = frozenset({ADMIN})
 
 
 class Malformed(ValueError):

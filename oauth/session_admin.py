@@ -11,7 +11,7 @@ from django.urls import path, reverse
 from django.urls.resolvers import URLPattern
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts import components, devices, users
@@ -23,7 +23,7 @@ from accounts.confirm_page import confirmation
 from accounts.models import User
 from accounts.recent_sign_in import requires_recent_sign_in
 from oauth import sessions
-from oauth.admin_acts import are_staff_alone_for_superusers, counted, what_goes_on
+from oauth.admin_acts import are_staff_alone_for_superusers, what_goes_on
 from oauth.models import Session
 from oauth.sessions import REUSED
 
@@ -82,7 +82,7 @@ class SessionAdmin(ReadOnlyAdmin):
     show_full_result_count = False
     list_filter = (StateFilter, "client", ReuseFilter)
     search_fields = ("user__username_canonical", "user__email_canonical")
-    search_help_text = "A user name, an e-mail address, or the id of a session or user."
+    search_help_text = _("A user name, an e-mail address, or the id of a session or user.")
     uuid_search_fields = ("id", "user_id")
     fields = (
         "id", "user", "client", "state", "scope", "amr", "device", "address", "user_agent",
@@ -192,7 +192,7 @@ class SessionAdmin(ReadOnlyAdmin):
     def end_sessions(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         chosen = [session for session in self.chosen(request, queryset) if session.state_code in USABLE]
         if not chosen:
-            self.message_user(request, "None of the chosen sessions can be ended: they are over.", "warning")
+            self.message_user(request, gettext("None of the chosen sessions can be ended: they are over."), "warning")
             return None
         if are_staff_alone_for_superusers(self, request, [session.user for session in chosen]):
             return None
@@ -205,13 +205,17 @@ class SessionAdmin(ReadOnlyAdmin):
                 title=gettext("Revoke these sessions"),
                 form=form,
                 rows=chosen,
-                lines=[f"{user}: {counted(count, 'session')}" for user, count in sorted(of.items())],
+                lines=[f"{user}: {_counted(count)}" for user, count in sorted(of.items())],
                 notes=what_goes_on(),
             )
         reason, actor = form.cleaned_data["reason"], actor_of(request)
         ended = sum(sessions.end(session, actor=actor, reason=reason) for session in chosen)
-        self.message_user(request, f"Ended: {counted(ended, 'session')}.", "success")
+        self.message_user(request, ngettext("Ended: %(count)s session.", "Ended: %(count)s sessions.", ended) % {"count": ended}, "success")
         return None
+
+
+def _counted(count: int) -> str:
+    return ngettext("%(count)d session", "%(count)d sessions", count) % {"count": count}
 
 
 def _is_within_reach(request: HttpRequest, session: Session) -> bool:

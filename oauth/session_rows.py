@@ -54,6 +54,7 @@ class SessionRow:
     is_in_retry_window: bool
     is_in_overlap: bool
     address: str | None
+    audience: str
     auth_time: datetime
     amr: str
     roles: str | None
@@ -69,7 +70,7 @@ _CLIENT_IS_LIVE = "EXISTS (SELECT 1 FROM oauth_client WHERE oauth_client.id = oa
 @cache
 def _columns(vendor: str) -> str:
     role_names = roles.names_sql(user_column="oauth_session.user_id")
-    return f"user_id, client_id, scope, generation, retry_digest, address, auth_time, amr, {role_names}"
+    return f"user_id, client_id, scope, generation, retry_digest, address, audience, auth_time, amr, {role_names}"
 
 
 @cache
@@ -137,7 +138,7 @@ def _fetch_one(sql: str, parameters: dict[str, Any]) -> tuple[Any, ...] | None:
 
 
 def _row(row: Sequence[Any]) -> SessionRow:
-    user_id, client_pk, scope, generation, digest, address, auth_time, amr, role_names, revoked, live, retry, overlap = row
+    user_id, client_pk, scope, generation, digest, address, audience, auth_time, amr, role_names, revoked, live, retry, overlap = row
     return SessionRow(
         user_id=user_id if isinstance(user_id, uuid.UUID) else uuid.UUID(user_id),
         client_pk=client_pk,
@@ -149,6 +150,7 @@ def _row(row: Sequence[Any]) -> SessionRow:
         is_in_retry_window=bool(retry),
         is_in_overlap=bool(overlap),
         address=None if address is None else str(address),
+        audience=audience,
         auth_time=_instant(auth_time),
         amr=amr,
         roles=role_names if role_names is None or isinstance(role_names, str) else json.dumps(role_names),

@@ -23,7 +23,7 @@ from accounts.models import User
 from accounts.reconnect import with_reconnect
 from oauth import foreign_tokens, refresh_tokens, scopes, session_rows
 from oauth.access_tokens import SessionClaims
-from oauth.errors import InvalidGrant, InvalidScope
+from oauth.errors import InvalidGrant, InvalidScope, InvalidTarget
 from oauth.models import Client, Session
 from oauth.refresh_tokens import RefreshToken
 from oauth.session_rows import Attempt, Origin, SessionRow
@@ -37,16 +37,30 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, repr=False)  # SECURITY: no repr: it holds a refresh token.
 class Issued:
-    """A session's state after it was opened or refreshed, for minting; `refresh_token_value` is for the client alone."""
+    """A session's state after it was opened or refreshed, for minting; `refresh_token_value` is for the client alone.
+
+    `audience` is empty when the client's own is meant.
+    """
 
     user_id: uuid.UUID
     scope: str
+    audience: str
     claims: SessionClaims
     refresh_token_value: str
 
 
-def open(user: User, *, role_names: Sequence[str], client: Client, scope: str, amr: str, origin: Origin, now: datetime) -> Issued:
-    """A new session of this user through this client, in the caller's transaction."""
+def open(
+    user: User,
+    *,
+    role_names: Sequence[str],
+    client: Client,
+    scope: str,
+    amr: str,
+    origin: Origin,
+    auth_time: datetime,
+    audience: str = "",
+) -> Issued:
+    """A new session of this user, who proved at `auth_time` who they are, through this client; in the caller's transaction."""
     token = RefreshToken(secrets.token_bytes(refresh_tokens.HANDLE_BYTES), generation=0)
     lifetime, cap = client.refresh_lifetime, settings.SESSION_MAX_AGE
     session = Session.objects.create(
@@ -59,21 +73,22 @@ def open(user: User, *, role_names: Sequence[str], client: Client, scope: str, a
         refreshed_at=clock.Instant(),
         expires_at=clock.Instant(plus=min(lifetime, cap or lifetime)),
         ends_at=None if cap is None else clock.Instant(plus=cap),
-        auth_time=now,
+        audience=audience,
+        auth_time=auth_time,
         amr=amr,
         address=origin.address,
         user_agent=origin.user_agent,
     )
-    claims = SessionClaims(sid=session.pk, roles=role_names, auth_time=now, amr=amr.split())
-    return Issued(user.pk, scope, claims, refresh_tokens.encode(token, keys=settings.TOKEN_KEYS))
+    claims = SessionClaims(sid=session.pk, roles=role_names, auth_time=auth_time, amr=amr.split())
+    return Issued(user.pk, scope, audience, claims, refresh_tokens.encode(token, keys=settings.TOKEN_KEYS))
 
 
-def refresh(value: str, *, client: Client, scope: str, idempotency_key: str, origin: Origin) -> Issued:
+def refresh(value: str, *, client: Client, scope: str, idempotency_key: str, origin: Origin, resource: str = "") -> Issued:
     """Spend a refresh token for its successor.
 
-    `scope` is what was asked for, empty for all that was granted; `idempotency_key` is empty when the
+    `scope` is what was asked for, empty for all that was granted; `resource` (RFC 8707) and `idempotency_key` are empty when the
     client sent none. Reuse ends the session; a session that is behind the token (the database lost
-    writes) catches up. Raises InvalidGrant, InvalidScope.
+    writes) catches up. Raises InvalidGrant, InvalidScope, InvalidTarget.
     """
     try:
         token = refresh_tokens.decode(value, keys=settings.TOKEN_KEYS)
@@ -83,8 +98,8 @@ def refresh(value: str, *, client: Client, scope: str, idempotency_key: str, ori
         raise InvalidGrant("refresh token is of the last generation")
     attempt = _attempt(token, client=client, idempotency_key=idempotency_key, origin=origin)
 
-    if scope:
-        _ensure_unspent_within_grant(attempt, asked=scope)
+    if scope or resource:
+        _ensure_unspent_within_grant(attempt, asked=scope, resource=resource)
     return _issue(_spend(attempt), token=token, client=client, asked=scope)
 
 
@@ -116,14 +131,17 @@ def _attempt(token: RefreshToken, *, client: Client, idempotency_key: str, origi
     return Attempt(token, client, origin, digests, has_key=bool(idempotency_key))
 
 
-def _ensure_unspent_within_grant(attempt: Attempt, *, asked: str) -> None:
-    """Raise InvalidScope before anything is spent, so that the refusal leaves the token as it was.
+def _ensure_unspent_within_grant(attempt: Attempt, *, asked: str, resource: str) -> None:
+    """Raise InvalidScope or InvalidTarget before anything is spent, so that the refusal leaves the token as it was.
 
     Not for a token that was spent already: what is to be said of it, `_spend` says.
     """
     seen = session_rows.look(attempt)
     if seen is not None and seen.client_pk == attempt.client.pk and seen.generation <= attempt.token.generation:
         _scope_for(seen, client=attempt.client, asked=asked)
+        # SECURITY: a refresh never moves a session to another audience (RFC 8707 §2.2).
+        if resource and resource != (seen.audience or attempt.client.token_audience):
+            raise InvalidTarget("resource asked for at refresh is not the session's", user_id=seen.user_id)
 
 
 def _scope_for(session: SessionRow, *, client: Client, asked: str) -> str:
@@ -142,9 +160,13 @@ def _scope_for(session: SessionRow, *, client: Client, asked: str) -> str:
 
 
 def _issue(session: SessionRow, *, token: RefreshToken, client: Client, asked: str) -> Issued:
+    # SECURITY: what staff took from the client is taken from its sessions too.
+    if session.audience and session.audience not in client.resource_set:
+        raise InvalidGrant("the session's resource is not the client's any more", user_id=session.user_id)
     return Issued(
         user_id=session.user_id,
         scope=_scope_for(session, client=client, asked=asked),
+        audience=session.audience,
         claims=SessionClaims(
             sid=token.session_id, roles=roles.parse_names(session.roles), auth_time=session.auth_time, amr=session.amr.split()
         ),

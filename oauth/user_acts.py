@@ -40,16 +40,20 @@ def live_sessions(user: User) -> int:
     return len(Session.objects.live().filter(user=user).values_list("pk")[: MOST_COUNTED + 1])
 
 
-def _sessions_in_words(user: User) -> str:
-    count = live_sessions(user)
-    if count > MOST_COUNTED:
-        return gettext("More than %(count)d live sessions end, and every session of the admin.") % {"count": MOST_COUNTED}
+def sessions_in_words(count: int, *, is_exact: bool) -> str:
+    if not is_exact:
+        return gettext("More than %(count)d live sessions end, and every session of the admin.") % {"count": count - 1}
     text = ngettext(
         "%(count)d live session ends, and every session of the admin.",
         "%(count)d live sessions end, and every session of the admin.",
         count,
     )
     return text % {"count": count}
+
+
+def _sessions_end(user: User) -> str:
+    count = live_sessions(user)
+    return sessions_in_words(count, is_exact=count <= MOST_COUNTED)
 
 
 def _unlock(user: User, *, actor: Actor, reason: str, language: str) -> Any:
@@ -116,7 +120,7 @@ ACTS = (
         title=_("Sign out everywhere"),
         is_dangerous=True,
         fits=lambda user: True,
-        will=lambda user: (_sessions_in_words(user), *what_goes_on()),
+        will=lambda user: (_sessions_end(user), *what_goes_on()),
         will_not=lambda user: (_("The password stays: they can sign in again."),),
         do=_sign_out,
     ),
@@ -127,7 +131,7 @@ ACTS = (
         title=_("Disable"),
         is_dangerous=True,
         fits=lambda user: user.is_active,
-        will=lambda user: (_("They can neither sign in nor refresh."), _sessions_in_words(user), *what_goes_on()),
+        will=lambda user: (_("They can neither sign in nor refresh."), _sessions_end(user), *what_goes_on()),
         will_not=lambda user: (_("Nothing is deleted: the account can be enabled again. Sessions that have ended stay ended."),),
         do=_disable,
     ),

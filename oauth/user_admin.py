@@ -1,12 +1,11 @@
 """Staff's pages of users, with their sessions and what may be done to them."""
 
-from collections import Counter
 from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.urls.resolvers import URLPattern
@@ -22,13 +21,12 @@ from accounts.confirm_page import confirmation
 from accounts.models import User
 from accounts.recent_sign_in import requires_recent_sign_in
 from oauth import user_list, user_page
-from oauth.admin_acts import are_staff_alone_for_superusers, counted, what_goes_on
-from oauth.models import Session
 from oauth.user_acts import ACTS, Act
+from oauth.user_bulk_acts import UserBulkActs
 
 
 @admin.register(User)
-class UserAdmin(accounts_admin.UserAdmin):
+class UserAdmin(UserBulkActs, accounts_admin.UserAdmin):
     """People, what is known of them, and what staff do to them."""
 
     list_display = ("username", "email", "name", "state", "two_step", "sessions", "last_sign_in")
@@ -39,7 +37,7 @@ class UserAdmin(accounts_admin.UserAdmin):
     ordering = ("username_canonical",)
     show_full_result_count = False
     paginator = BoundedPaginator
-    actions = ("sign_out_everywhere",)
+    actions = UserBulkActs.actions
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return user_list.annotated(super().get_queryset(request))
@@ -118,31 +116,3 @@ class UserAdmin(accounts_admin.UserAdmin):
         except users.LastSuperuser:
             self.message_user(request, accounts_admin.LAST_SUPERUSER, messages.ERROR)
         return HttpResponseRedirect(back)
-
-    # --- Acts on many ---
-
-    def has_sign_out_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("accounts.sign_out_user")
-
-    @admin.action(description=_("Sign out everywhere…"), permissions=["sign_out"])
-    @requires_recent_sign_in
-    def sign_out_everywhere(self, request: HttpRequest, queryset: QuerySet[User]) -> HttpResponse | None:
-        chosen: list[User] = self.chosen(request, queryset)
-        if not chosen or are_staff_alone_for_superusers(self, request, chosen):
-            return None
-        form = ReasonForm(request.POST if "confirmed" in request.POST else None)
-        if not form.is_valid():
-            live = Counter(dict(Session.objects.live().filter(user__in=chosen).values_list("user_id").annotate(Count("pk"))))
-            return self.confirmation(
-                request,
-                action="sign_out_everywhere",
-                title=gettext("Sign out everywhere"),
-                form=form,
-                rows=chosen,
-                lines=[f"{user}: {counted(live[user.pk], 'live session')}" for user in chosen],
-                notes=(gettext("Sessions of the admin's pages end too."), *what_goes_on()),
-            )
-        for user in chosen:
-            users.sign_out_everywhere(user, actor=actor_of(request), reason=form.cleaned_data["reason"])
-        self.message_user(request, f"Signed out everywhere: {counted(len(chosen), 'user')}.", "success")
-        return None

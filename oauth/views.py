@@ -9,11 +9,23 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts import clock
 from accounts.actors import user_agent
-from oauth import ceilings, clients, introspection, key_set_use, keys, live_tokens, metadata, public_documents, revocation
+from oauth import (
+    ceilings,
+    clients,
+    device_codes,
+    introspection,
+    key_set_use,
+    keys,
+    live_tokens,
+    metadata,
+    public_documents,
+    revocation,
+    scopes,
+)
 from oauth.errors import InvalidRequest, NoAccessToken, TemporarilyUnavailable, UnauthorizedClient, UnsupportedGrantType
-from oauth.grant_types import GRANT_TYPES, TokenRequest, offered
+from oauth.grant_types import GRANT_TYPES, TokenRequest, grantable_scope, offered
 from oauth.http import NO_STORE, Form, note_client, note_shape, only, renders_oauth_errors, respond
-from oauth.models import Client
+from oauth.models import DEVICE_CODE, Client
 from oauth.request_metrics import counts_token_requests
 from oauth.session_rows import Origin
 
@@ -38,6 +50,22 @@ def token(request: HttpRequest) -> HttpResponse:
         raise UnauthorizedClient("grant type not among the client's")
     granted = GRANT_TYPES[grant_type](TokenRequest(form, client, _origin(request), idempotency_key, now))
     return respond(granted.as_dict())
+
+
+@sensitive_post_parameters()
+@renders_oauth_errors
+@only("POST")
+def device_authorization(request: HttpRequest) -> HttpResponse:
+    """POST /oauth/device_authorization (RFC 8628 §3.1)."""
+    now = clock.now()
+    form = Form.parse(request)
+    client = _authenticated_client(request, form, now=now)
+    ceilings.ensure_request_allowed(form, address=request.META["authserver.address"])
+    if not client.allows_grant_type(DEVICE_CODE):
+        raise UnauthorizedClient("device grant not among the client's")
+    asked = TokenRequest(form, client, _origin(request), "", now)
+    scope = grantable_scope(asked, withheld=scopes.NEVER_BY_DEVICE)
+    return respond(device_codes.make(client, scope=scope, origin=asked.origin).as_dict())
 
 
 @sensitive_post_parameters()

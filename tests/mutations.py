@@ -35,11 +35,16 @@ SESSIONS, ROWS, REFRESH = "oauth/sessions.py", "oauth/session_rows.py", "tests/o
 UPDATE = "own columns in the outer WHERE"
 BULK = "tests/accounts/test_bulk_users.py"
 
+CODES, CODE_TESTS = "oauth/authorization_codes.py", "tests/oauth/test_authorization_codes.py"
+REQUEST, AUTHORIZE_VIEWS, AUTHORIZE = "oauth/authorization_request.py", "oauth/authorize_views.py", "tests/oauth/test_authorize.py"
+
 KEY_ADMIN = "tests/oauth/test_key_admin.py"
 
 CLIENT_ADMIN = "tests/oauth/test_client_admin.py"
 
 ADMIN_API = "tests/oauth/test_admin_api.py"
+DEVICES, DEVICE_GRANT, DEVICE_PAGE = "oauth/device_codes.py", "tests/oauth/test_device_grant.py", "tests/oauth/test_device_page.py"
+DEVICE_RACES = "tests/oauth/test_device_races.py"
 
 MUTATIONS = (
     Mutation("oauth/admin_api/gates.py", "or a user who was staff once", "        if not user.is_staff:", "        if False:", ADMIN_API),
@@ -114,6 +119,78 @@ MUTATIONS = (
         ADMIN_API,
     ),
     Mutation(
+        "accounts/browser_proof.py",
+        "of this very user",
+        "get_authentication_records(request, request.user)",
+        'request.session.get("account_authentication_methods", [])',
+        "tests/accounts/test_browser_proof.py",
+    ),
+    Mutation(
+        DEVICES,
+        "no repr: it holds both codes",
+        "@dataclass(frozen=True, repr=False)  # SECURITY: no repr: it holds both codes.",
+        "@dataclass(frozen=True)",
+        DEVICE_GRANT,
+    ),
+    Mutation(DEVICES, "a code is its own client's alone", "    if row.client_id != client.pk:", "    if False:", DEVICE_GRANT),
+    Mutation(
+        DEVICES,
+        "every try of a person counts",
+        "    throttling.take_of_user(throttling.DEVICE_CODES_OF_USER, user_id=user.pk)\n",
+        "",
+        DEVICE_PAGE,
+    ),
+    Mutation(DEVICES, "each code that is open", "    if len(ends) >= MOST_OPEN:", "    if False:", DEVICE_GRANT),
+    Mutation(
+        DEVICES,
+        "whoever was disabled or signed out everywhere",
+        "    if user is None or row.auth_time is None or not user.is_active or user.session_epoch != row.user_epoch:",
+        "    if user is None or row.auth_time is None:",
+        DEVICE_GRANT,
+    ),
+    Mutation(
+        DEVICES,
+        "own columns in the WHERE decide",
+        "filter(pk=row.pk, decision=APPROVED, expires_at__gt=Instant())",
+        "filter(pk=row.pk, expires_at__gt=Instant())",
+        DEVICE_RACES,
+    ),
+    Mutation(
+        DEVICES,
+        "decided once",
+        "filter(pk=device.pk, decision=PENDING, expires_at__gt=Instant())",
+        "filter(pk=device.pk, expires_at__gt=Instant())",
+        DEVICE_RACES,
+    ),
+    Mutation(
+        "oauth/device_views.py",
+        "as everywhere, who can change the server",
+        "        if _person(request).is_staff and not is_proved_by_second_factor(request):",
+        "        if False:",
+        DEVICE_PAGE,
+    ),
+    Mutation(
+        "oauth/device_views.py",
+        "for the device that was shown to this very person",
+        "    if shown_to != str(user.pk):",
+        "    if False:",
+        DEVICE_PAGE,
+    ),
+    Mutation(
+        "oauth/device_views.py",
+        "whatever is not a plain yes",
+        '    if request.POST["decision"] == "approve":',
+        '    if request.POST["decision"] != "deny":',
+        DEVICE_PAGE,
+    ),
+    Mutation(
+        "oauth/user_codes.py",
+        "of the system's randomness",
+        "secrets.choice(ALPHABET)",
+        '__import__("random").choice(ALPHABET)',
+        "tests/oauth/test_user_codes.py",
+    ),
+    Mutation(
         "oauth/cors.py",
         "or a page of one client reads what another's token opens",
         "origin in client.allowed_origins.split()",
@@ -163,11 +240,122 @@ MUTATIONS = (
         CLIENT_ADMIN,
     ),
     Mutation(
-        "oauth/client_form.py",
+        "oauth/models.py",
         "an address that runs as a script",
-        "            if not _is_absolute(uri):",
+        "            if bad:",
         "            if False:",
         CLIENT_ADMIN,
+    ),
+    Mutation(
+        CODES,
+        "no repr: it holds what the client sent",
+        "@dataclass(frozen=True, repr=False)  # SECURITY: no repr: it holds what",
+        "@dataclass(frozen=True)  # SECURITY: no repr: it holds what",
+        "tests/oauth/test_secrecy.py",
+    ),
+    Mutation(CODES, "a code of another client is none", "    if code.client_id != client.pk:", "    if False:", CODE_TESTS),
+    Mutation(
+        CODES, "or a code that was intercepted on its way", "    if sent.redirect_uri != code.redirect_uri:", "    if False:", CODE_TESTS
+    ),
+    Mutation(
+        CODES,
+        "as the user stands now",
+        "is_active=True, awaits_confirmation=False, session_epoch=code.user_epoch)",
+        "awaits_confirmation=False)",
+        CODE_TESTS,
+    ),
+    Mutation(
+        CODES,
+        "the database decides which of several exchanges",
+        "filter(pk=code.pk, session_id=None, expires_at__gt=Instant())",
+        "filter(pk=code.pk, expires_at__gt=Instant())",
+        CODE_TESTS,
+    ),
+    Mutation(
+        CODES,
+        "whoever was first may have been the thief",
+        "        if sessions.revoke(code.session_id, reason=REUSED):",
+        "        if False:",
+        CODE_TESTS,
+    ),
+    Mutation(
+        CODES,
+        "a verifier that nobody asked for",
+        "        if verifier:\n            raise",
+        "        if False:\n            raise",
+        CODE_TESTS,
+    ),
+    Mutation(
+        REQUEST,
+        "before anything is answered, with prompt=none too",
+        "        return client, _redirect_uri(sent, client=client)",
+        "        return client, sent",
+        AUTHORIZE,
+    ),
+    Mutation(REQUEST, "the client's list bounds every token", "    if not asked <= client.allowed_scope_set:", "    if False:", AUTHORIZE),
+    Mutation(REQUEST, "or whoever intercepts the code spends it", "        if client.needs_pkce:", "        if False:", AUTHORIZE),
+    Mutation(
+        REQUEST,
+        "plain, also by leaving the method out",
+        '    if method != "S256":',
+        '    if method not in {"S256", "plain", ""}:',
+        AUTHORIZE,
+    ),
+    Mutation(
+        AUTHORIZE_VIEWS,
+        "signed for this person in this browser",
+        "salt=_salt(request), max_age=DECISION_TIME)",
+        'salt="", max_age=DECISION_TIME)',
+        AUTHORIZE,
+    ),
+    Mutation(
+        AUTHORIZE_VIEWS,
+        "who can change the server needs more than a password",
+        '    if user.is_staff and not settings.DEVELOPMENT and proof.acr == "1":',
+        "    if False:",
+        AUTHORIZE,
+    ),
+    Mutation(
+        AUTHORIZE_VIEWS,
+        "another app on the device can take",
+        "    is_proven = redirect_uris.is_claimed(asked.redirect_uri) or not asked.client.is_public",
+        "    is_proven = True",
+        AUTHORIZE,
+    ),
+    Mutation(
+        "oauth/redirect_uris.py",
+        "nothing is decoded, resolved or normalised",
+        "any(sent == uri or",
+        "any(sent.startswith(uri) or",
+        "tests/oauth/test_redirect_uris.py",
+    ),
+    Mutation(
+        "oauth/id_tokens.py",
+        "the key comes from our own set",
+        'algorithms=[key.algorithm])["payload"])',
+        'algorithms=[key.algorithm], options={"verify_signature": False})["payload"])',
+        "tests/oauth/test_id_tokens.py",
+    ),
+    Mutation(
+        SESSIONS,
+        "a refresh never moves a session to another audience",
+        "        if resource and resource !=",
+        "        if False and resource !=",
+        CODE_TESTS,
+    ),
+    Mutation(
+        SESSIONS,
+        "what staff took from the client is taken from its sessions",
+        "    if session.audience and session.audience not in client.resource_set:",
+        "    if False:",
+        CODE_TESTS,
+    ),
+    Mutation(
+        "oauth/grant_types.py",
+        "a client's own token is good for its resources",
+        "    if audience not in request.client.resource_set:",
+        "    if False:",
+        CODE_TESTS,
     ),
     Mutation(
         "oauth/key_admin.py",
@@ -182,6 +370,13 @@ MUTATIONS = (
         "    @method_decorator(permission_required(REVOKE, raise_exception=True))\n",
         "",
         KEY_ADMIN,
+    ),
+    Mutation(
+        "accounts/browser_proof.py",
+        "of this very user",
+        "get_authentication_records(request, request.user)",
+        'request.session.get("account_authentication_methods", [])',
+        "tests/accounts/test_browser_proof.py",
     ),
     Mutation(
         "accounts/authentication.py",
@@ -313,8 +508,8 @@ MUTATIONS = (
     Mutation(
         "accounts/throttling.py",
         "the network of an IPv6 address",
-        "    source = source_of(address)\n",
-        '    source = address or ""\n',
+        "    return source_of(address)\n",
+        '    return address or ""\n',
         "tests/accounts/test_throttling.py",
     ),
     Mutation(
@@ -526,6 +721,20 @@ MUTATIONS = (
         "        if not self.is_within_reach(request, user):\n",
         "        if False:\n",
         "tests/oauth/test_user_pages.py",
+    ),
+    Mutation(
+        "authserver/admin_hosts.py",
+        "or who reaches the public name alone",
+        "        if request.path.startswith(STAFF_PATHS) and not is_for_staff(request):\n",
+        "        if False:\n",
+        "tests/project/test_admin_hosts.py",
+    ),
+    Mutation(
+        "oauth/user_bulk_acts.py",
+        "what the act may not do to one",
+        "        if not self.is_within_reach(request, user):\n",
+        "        if False:\n",
+        "tests/oauth/test_bulk_acts.py",
     ),
     Mutation(
         "oauth/session_admin.py",
@@ -966,6 +1175,20 @@ MUTATIONS = (
         "min(settings.BROWSER_SESSION_IDLE, settings.BROWSER_SESSION_MAX_AGE - age)",
         "settings.BROWSER_SESSION_IDLE",
         "tests/accounts/test_browser_sessions.py",
+    ),
+    Mutation(
+        "accounts/recent_sign_in.py",
+        "or a password that was seen",
+        "    if records and request.user.has_second_factor:",
+        "    if False:",
+        "tests/accounts/test_recent_sign_in.py",
+    ),
+    Mutation(
+        "accounts/audit_admin.py",
+        "or a browser that was left open hands out",
+        "        if not is_recent(request):\n",
+        "        if False:\n",
+        "tests/accounts/test_audit_list.py",
     ),
     Mutation(
         "accounts/recent_sign_in.py",

@@ -137,7 +137,7 @@ def act(browser, name, rows, **form):
     return browser.post(page("changelist", type(rows[0])), {"action": name, ACTION_CHECKBOX_NAME: [row.pk for row in rows]} | form)
 
 
-def confirm(browser, name, rows, *, reason=""):
+def confirm(browser, name, rows, *, reason="an incident"):
     return act(browser, name, rows, confirmed="True", reason=reason)
 
 

@@ -237,8 +237,8 @@ def test_signing_out_everywhere_says_first_what_will_end(staff, alice, bob, sign
 
     text = response.content.decode()
     assert response.status_code == 200
-    assert "alice: 2 live sessions" in text
-    assert "bob: 0 live sessions" in text
+    assert "2 users: alice, bob." in text
+    assert "2 live sessions end" in text
     assert User.objects.get(pk=alice.pk).session_epoch == alice.session_epoch
 
 
@@ -247,7 +247,7 @@ def test_signing_out_everywhere_ends_every_session_at_its_next_request(staff, re
     response = confirm(staff, "sign_out_everywhere", [alice], reason="lost her phone")
 
     assert response.status_code == 302
-    assert messages_in(staff.get(response["Location"])) == ["Signed out everywhere: 1 user."]
+    assert messages_in(staff.get(response["Location"])) == ["Sign out everywhere: done for 1."]
     assert refresh(signed_in.body["refresh_token"]).error == "invalid_grant"
     assert recorded() == [("user:sessions:revoked", str(alice.pk), {"by": "staff", "reason": "lost her phone"})]
     assert User.objects.get(pk=bob.pk).session_epoch == bob.session_epoch

@@ -5,6 +5,7 @@ import io
 import json
 import uuid
 from datetime import timedelta
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -127,7 +128,6 @@ def test_a_place_that_is_none_is_refused(viewer, place):
     assert viewer.get(LIST, {"before": place}).status_code == 400
 
 
-@pytest.mark.checklist(105)
 def test_a_page_asks_four_statements_for_itself_whatever_it_shows_and_counts_nothing(viewer, old, alice, bob):
     def statements():
         with CaptureQueriesContext(
@@ -191,13 +191,40 @@ def test_no_cell_of_the_csv_is_a_formula(owner, old, formula):
     assert (rows[0]["user_agent"], rows[0]["client_id"]) == (f"'{formula}", f"'{formula}")
 
 
-@pytest.mark.checklist(105)
+@pytest.mark.checklist(103)
 def test_an_export_is_itself_on_record(owner, old):
-    exported(owner, "csv", "?event=user:&when=day")
+    answer = owner.post(f"{LIST}export/?event=user:&when=day", {"format": "csv", "reason": "a lawyer asked " + "x" * 300})
+    assert b"".join(answer.streaming_content)
 
     event = AuditEvent.objects.get(event="audit:log:exported")
-    assert event.detail == {"format": "csv", "filters": {"event": ["user:"], "when": ["day"]}, "most": audit_admin.MOST_EXPORTED}
+    asked = {"format": "csv", "filters": {"event": ["user:"], "when": ["day"]}, "most": audit_admin.MOST_EXPORTED}
+    assert event.detail == asked | {"reason": ("a lawyer asked " + "x" * 300)[:200]}
     assert event.actor_id is not None
+
+
+@pytest.mark.checklist(104)
+def test_an_export_asks_again_who_signed_in_long_ago_and_leads_back_to_the_list(make_user, old):
+    browser = Browser()
+    let_in(browser, make_user("owner", is_staff=True, is_superuser=True), ago=timedelta(minutes=16))
+
+    answer = browser.post(f"{LIST}export/?when=day", {"format": "csv"})
+
+    assert answer["Location"] == f"/sign-in/again?{urlencode({'next': LIST + '?when=day'})}"
+    assert not AuditEvent.objects.filter(event="audit:log:exported").exists()
+
+
+@pytest.mark.checklist(101)
+def test_a_name_leads_to_the_user_only_who_may_see_users(make_user, alice, old):
+    user = make_user("auditor", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename="view_auditevent"))
+    browser = Browser()
+    let_in(browser, user)
+    old(actor_id=alice.pk)
+
+    text = browser.get(LIST).content.decode()
+
+    assert f'<a href="?q={alice.pk}">alice</a>' in text
+    assert page("change", alice) not in text
 
 
 @pytest.mark.checklist(101)

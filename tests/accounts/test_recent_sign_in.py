@@ -10,9 +10,9 @@ from django.urls import path
 
 from accounts import clock
 from accounts.recent_sign_in import requires_recent_sign_in
-from accounts.sign_in_views import PasswordAgain
+from accounts.sign_in_views import CodeAgain, PasswordAgain
 from tests.conftest import PASSWORD
-from tests.staff import let_in, token_in
+from tests.staff import code_of, enrol, let_in, token_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__), pytest.mark.checklist(104)]
 
@@ -23,8 +23,12 @@ def act(request):
     return HttpResponse(f"{request.method} {sorted(request.POST.items())}")
 
 
-urlpatterns = [path("act", act), path("sign-in/again", PasswordAgain.as_view(), name="account_reauthenticate")]
-for _name in ("account_login", "account_logout", "mfa_reauthenticate", "mfa_reauthenticate_webauthn", "password_reset"):
+urlpatterns = [
+    path("act", act),
+    path("sign-in/again", PasswordAgain.as_view(), name="account_reauthenticate"),
+    path("sign-in/code/again", CodeAgain.as_view(), name="mfa_reauthenticate"),
+]
+for _name in ("account_login", "account_logout", "mfa_reauthenticate_webauthn", "password_reset"):
     urlpatterns.append(path(f"elsewhere/{_name}", act, name=_name))
 urlpatterns.append(path("language", act, name="set_language"))
 
@@ -40,12 +44,34 @@ def browser_of(root, *, minutes):
     return browser
 
 
-def prove(browser, answer):
-    """Give the password on the page that the answer leads to."""
-    page = browser.get(answer["Location"])
-    form = {"password": PASSWORD, "csrfmiddlewaretoken": token_in(page)}
+@pytest.fixture
+def alices(alice):
+    """A browser in which alice, who has no second factor, signed in by her password so many minutes ago."""
+
+    def open_one(*, minutes):
+        browser = Browser()
+        browser.force_login(alice, backend="accounts.authentication.Backend")
+        give_record(browser, alice, minutes=minutes, method="password")
+        return browser
+
+    return open_one
+
+
+def give_record(browser, user, *, minutes, **record):
+    session = browser.session
+    at = (clock.now() - timedelta(minutes=minutes)).timestamp()
+    session["account_authentication_methods"] = [*session.get("account_authentication_methods", ()), record | {"at": at}]
+    session["account_authentication_methods_user"] = str(user.pk)
+    session.save()
+
+
+def prove(browser, answer, **proof):
+    """Give the proof on the page that the answer leads to, with whatever steps between."""
+    page = browser.get(answer["Location"], follow=True)
+    path = page.request["PATH_INFO"]
+    form = proof | {"csrfmiddlewaretoken": token_in(page)}
     form |= {name: values[0] for name, values in parse_qs(urlsplit(answer["Location"]).query).items()}
-    return browser.post("/sign-in/again", form)
+    return browser.post(path, form)
 
 
 def test_soon_after_the_sign_in_nothing_is_asked(root):
@@ -70,7 +96,7 @@ def test_what_was_typed_comes_back_unconfirmed_and_without_secrets(root):
     browser = browser_of(root, minutes=16)
     sent = {"reason": "leaked", "confirmed": "True", "new_password": PASSWORD, "client_secret": "s3cret"}
 
-    again = prove(browser, browser.post("/act", sent))
+    again = prove(browser, browser.post("/act", sent), code=code_of(root))
 
     assert again.content == b"POST [('reason', 'leaked')]"
 
@@ -84,14 +110,48 @@ def test_no_secret_waits_in_the_session(root):
     assert "HTTP_COOKIE" not in str([*browser.session.items()])
 
 
-def test_a_wrong_password_leads_nowhere(root):
-    browser = browser_of(root, minutes=16)
-    location = browser.post("/act", {"reason": "x"})["Location"]
-    page = browser.get(location)
+def test_a_wrong_password_leads_nowhere(alices):
+    browser = alices(minutes=16)
 
-    answer = browser.post("/sign-in/again", {"password": "wrong", "next": "/act", "csrfmiddlewaretoken": token_in(page)})
+    answer = prove(browser, browser.post("/act", {"reason": "x"}), password="wrong")
 
     assert answer.status_code == 200
+    assert browser.post("/act", {"reason": "x"}).status_code == 302
+
+
+def test_who_has_no_second_factor_proves_themselves_by_the_password(alices):
+    browser = alices(minutes=16)
+
+    answer = prove(browser, browser.post("/act", {"reason": "x"}), password=PASSWORD)
+
+    assert answer.content == b"POST [('reason', 'x')]"
+
+
+def test_who_has_a_second_factor_is_asked_for_it_and_not_for_the_password(root):
+    browser = browser_of(root, minutes=16)
+    location = browser.post("/act", {"reason": "x"})["Location"]
+
+    asked = browser.get(location)
+    by_password = browser.post("/sign-in/again", {"password": PASSWORD, "next": "/act"})
+
+    assert asked["Location"] == "/sign-in/code/again?next=%2Fact"
+    assert by_password["Location"].startswith("/sign-in/code/again")
+    assert browser.post("/act", {"reason": "x"}).status_code == 302
+
+
+def test_a_password_of_a_moment_ago_is_no_proof_of_who_has_a_second_factor(root):
+    browser = browser_of(root, minutes=16)
+    give_record(browser, root, minutes=0, method="password", reauthenticated=True)
+
+    assert browser.post("/act", {"reason": "x"}).status_code == 302
+
+
+def test_a_second_factor_that_was_enrolled_elsewhere_is_asked_for(alices, alice):
+    browser = alices(minutes=1)
+    assert browser.post("/act", {"reason": "x"}).status_code == 200
+
+    enrol(alice)
+
     assert browser.post("/act", {"reason": "x"}).status_code == 302
 
 

@@ -103,7 +103,7 @@ def test_who_has_to_prove_it_again_comes_back(page_as):
 
     window.go("/account/security/authenticator/remove")
     assert window.title == "Confirm that it is you"
-    window.page.get_by_label("Password").fill(PASSWORD)
+    window.page.get_by_label("Code").fill(code_of(User.objects.get(username="owner")))
     window.page.get_by_role("button", name="Go on").click()
 
     assert window.path == "/account/security/authenticator/remove"

@@ -1,4 +1,4 @@
-"""The page of signing keys in a browser: rotation and the emergency in three clicks each, and how the page looks to whom."""
+"""The page of signing keys in a browser: what is shown of a key that was taken out of use, and how the page looks to whom."""
 
 from datetime import timedelta
 
@@ -25,20 +25,7 @@ def confirm(window, kid, *, button):
     window.click(button)
 
 
-def test_the_signing_key_is_rotated_in_three_clicks(two_keys, page_as):
-    window = page_as("owner")
-    window.go("/admin/")
-
-    window.click("Signing keys")
-    window.click("Rotate…")
-    confirm(window, two_keys[0].kid, button="Rotate the signing key")
-
-    window.page.locator(".messagelist .success").wait_for()
-    assert window.path == "/admin/oauth/signingkey/"
-    assert SigningKey.objects.get(pk=two_keys[1].pk).signs_from is not None
-
-
-def test_a_compromised_key_is_taken_out_of_use_in_three_clicks(two_keys, page_as):
+def test_a_compromised_key_is_shown_as_revoked(two_keys, page_as):
     window = page_as("owner")
     window.go("/admin/")
 

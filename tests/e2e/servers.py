@@ -53,7 +53,7 @@ class Server:
 
 @contextmanager
 def authserver(folder: Path, *, postgres_url: str | None = None, **variables: str) -> Iterator[Server]:
-    """Migrate, bootstrap and serve in `folder`; `variables` are added to the environment.
+    """Migrate, bootstrap and serve in `folder`; `variables` are added to the environment, with the port for `{port}`.
 
     The database is a new one on `postgres_url`, on the server of the whole run when that is None, or SQLite when there is none.
     """
@@ -67,9 +67,9 @@ def authserver(folder: Path, *, postgres_url: str | None = None, **variables: st
             AUTH_SERVICE__PORT=str(port),
             AUTH_SERVICE__DATA_DIR=str(folder),
             AUTH_SERVICE__SECRET_KEY=secrets.token_urlsafe(48),
-            AUTH_SERVICE__JWT_ISSUER=ISSUER,
             AUTH_SERVICE__DB_URL=database_url,
-            **{"WEB_CONCURRENCY": "2"} | variables,
+            **{"WEB_CONCURRENCY": "2", "AUTH_SERVICE__JWT_ISSUER": ISSUER}
+            | {name: value.replace("{port}", str(port)) for name, value in variables.items()},
         )
         run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, environment=environment)
         bootstrap_output = run([sys.executable, "manage.py", "bootstrap", "--demo"], cwd=ROOT, environment=environment)

@@ -479,3 +479,10 @@ def test_the_command_asks_whose_and_why(many, options, told):
         call_command("end_sessions", **options)
 
     assert Session.objects.live().count() == 9
+
+
+def test_a_row_offers_to_rotate_the_secret_to_who_may_and_where_there_is_one(staff, viewer, editor, robot):
+    button = "Rotate secret…"
+
+    assert viewer.get(page("changelist", Client)).content.decode().count(button) == 0
+    assert staff.get(page("changelist", Client)).content.decode().count(button) == 1

@@ -16,14 +16,31 @@ def test_the_document_lists_what_is_on_and_nothing_else(metadata):
         "token_endpoint": "http://localhost:8003/oauth/token",
         "jwks_uri": "http://localhost:8003/.well-known/jwks.json",
         "access_token_signing_alg_values_supported": ["RS256"],
-        "grant_types_supported": ["password", "refresh_token", "client_credentials"],
+        "grant_types_supported": [
+            "password",
+            "refresh_token",
+            "authorization_code",
+            "client_credentials",
+            "urn:ietf:params:oauth:grant-type:device_code",
+        ],
         "response_types_supported": [],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
         "introspection_endpoint": "http://localhost:8003/oauth/introspect",
         "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         "revocation_endpoint": "http://localhost:8003/oauth/revoke",
         "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
-        "scopes_supported": ["api:read", "api:write", "auth:account", "auth:admin"],
+        "device_authorization_endpoint": "http://localhost:8003/oauth/device_authorization",
+        "scopes_supported": [
+            "api:read",
+            "api:write",
+            "auth:account",
+            "auth:admin",
+            "email",
+            "offline_access",
+            "openid",
+            "profile",
+            "roles",
+        ],
     }
 
 
@@ -44,7 +61,7 @@ def test_the_issuer_is_said_as_it_is_configured_and_every_url_begins_with_it(met
 
     assert document["issuer"] == issuer
     urls = {name: url for name, url in document.items() if name.endswith(("_endpoint", "_uri"))}
-    assert set(urls) == {"token_endpoint", "introspection_endpoint", "revocation_endpoint", "jwks_uri"}
+    assert set(urls) == {"token_endpoint", "introspection_endpoint", "revocation_endpoint", "device_authorization_endpoint", "jwks_uri"}
     assert all(url.startswith(f"{issuer.rstrip('/')}/") and "//" not in url[8:] for url in urls.values())
 
 

@@ -67,7 +67,7 @@ class SessionMachine(RuleBasedStateMachine):
             scope=scopes.format(GRANT),
             amr="pwd",
             origin=self._origin("home"),
-            now=clock.now(),
+            auth_time=clock.now(),
         )
         self.sid = opened.claims.sid
         self.values[0] = opened.refresh_token_value

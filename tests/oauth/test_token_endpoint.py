@@ -63,7 +63,22 @@ def test_a_query_string_is_refused(post, query):
 @pytest.mark.checklist(3)
 @pytest.mark.spec("RFC 6749", "3.2", "parameters MUST NOT be included more than once")
 @pytest.mark.parametrize(
-    "name", ["grant_type", "username", "password", "scope", "client_id", "client_secret", "refresh_token", "code", "redirect_uri", "zzz"]
+    "name",
+    [
+        "grant_type",
+        "username",
+        "password",
+        "scope",
+        "client_id",
+        "client_secret",
+        "refresh_token",
+        "code",
+        "code_verifier",
+        "redirect_uri",
+        "device_code",
+        "resource",
+        "zzz",
+    ],
 )
 def test_a_repeated_parameter_is_refused(post, name):
     body = "grant_type=password&username=alice&password=correct+horse+battery&client_id=editor"
@@ -98,7 +113,7 @@ def test_a_refresh_without_its_token_is_malformed(post):
 
 
 @pytest.mark.checklist(7)
-@pytest.mark.parametrize("grant_type", ["zzz", "implicit", "PASSWORD", "authorization_code"])
+@pytest.mark.parametrize("grant_type", ["zzz", "implicit", "PASSWORD", "Authorization_Code"])
 def test_a_grant_type_that_is_not_offered_is_refused(post, grant_type):
     assert_refused(post(GOOD | {"grant_type": grant_type}), "unsupported_grant_type")
 
@@ -153,7 +168,23 @@ def test_a_body_of_more_than_100_parameters_is_refused(post):
 
 @pytest.mark.checklist(12)
 @pytest.mark.parametrize("escape", ["%00", "%01", "%0A", "%0D", "%1B", "%7F", "%C2%85"])
-@pytest.mark.parametrize("name", ["grant_type", "username", "password", "scope", "client_id", "refresh_token", "zzz"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "grant_type",
+        "username",
+        "password",
+        "scope",
+        "client_id",
+        "refresh_token",
+        "code",
+        "code_verifier",
+        "redirect_uri",
+        "device_code",
+        "resource",
+        "zzz",
+    ],
+)
 def test_a_control_character_in_any_parameter_is_refused(post, name, escape):
     assert_refused(post(f"{name}=a{escape}b".encode()), "invalid_request")
 

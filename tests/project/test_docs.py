@@ -208,7 +208,7 @@ def fill(value: str) -> str:
 def defaults_of(names: dict[str, int]) -> dict[str, int]:
     """What a development server takes for these numbers when nothing is set."""
     values = start_with({"ENVIRONMENT": "development"})
-    found = {name: values.get(name.removeprefix("AUTH_SERVICE__"), values["_waiting"].get(name)) for name in names}
+    found = {name: values.get(name.removeprefix("AUTH_SERVICE__")) for name in names}
     return {name: int(value.total_seconds()) if hasattr(value, "total_seconds") else int(value) for name, value in found.items()}
 
 

@@ -461,6 +461,7 @@ def test_production_with_secrets_in_files_starts(check, tmp_path):
         ({"AUTH_SERVICE__ACCESS_TOKEN_LIFETIME": "15m"}, "AUTH_SERVICE__ACCESS_TOKEN_LIFETIME is '15m'"),
         ({"AUTH_SERVICE__INVALID_GRANT_STATUS": "403"}, "must be one of 400, 401"),
         ({"AUTH_SERVICE__TRUSTED_PROXIES": "proxy"}, "CIDR"),
+        ({"AUTH_SERVICE__ADMIN_HOSTS": "auth.internal"}, "names 'auth.internal', which AUTH_SERVICE__ALLOWED_HOSTS lacks"),
         ({"AUTH_SERVICE__CORS_ORIGINS": "https://a.example, https://b.example/"}, "AUTH_SERVICE__CORS_ORIGINS has 'https://b.example/'"),
         ({"AUTH_SERVICE__REQUIRE_HTTPS": "maybe"}, "must be true or false"),
         ({"AUTH_SERVICE__DB_URL": "mysql://root:hunter2@host/name"}, "only sqlite and postgresql"),

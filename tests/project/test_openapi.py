@@ -16,8 +16,10 @@ from django.urls import get_resolver
 import authserver
 from authserver import openapi
 from oauth import scopes
-from oauth.errors import OAuthError
+from oauth.errors import AuthorizationError, OAuthError
 from oauth.grant_types import GRANT_TYPES
+from oauth.models import DEVICE_CODE
+from tests.devices import ask, browser_of, decide, let_device_in, poll, type_code
 from tests.openapi import bodies_of, closed, errors_of, operations_of
 from tests.project.test_docs import paths_of, refusals
 
@@ -27,7 +29,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 NOT_JSON = {
     *("/", "/admin/", "/api/docs", "/confirm-email", "/password-reset", "/password-reset/confirm", "/metrics", "/language"),
     *("/sign-in", "/sign-in/again", "/sign-in/code", "/sign-in/code/again", "/sign-in/passkey", "/sign-in/passkey/again", "/sign-out"),
+    *("/oauth/authorize", "/oauth/authorize/decision", "/oauth/authorize/resume"),
     *("/account/security", "/account/security/authenticator", "/account/security/authenticator/remove"),
+    *("/oauth/device", "/oauth/device/qr"),
     *("/account/security/passkeys/add", "/account/security/passkeys/{pk}/remove", "/account/security/recovery-codes"),
 }
 
@@ -66,6 +70,7 @@ ADMINISTRATION = {
 # Programs are generated from these names: one that was published does not change.
 PUBLISHED = {
     "issue_token": ("POST", "/oauth/token"),
+    "authorize_device": ("POST", "/oauth/device_authorization"),
     "revoke_token": ("POST", "/oauth/revoke"),
     "introspect_token": ("POST", "/oauth/introspect"),
     "verify_token": ("GET", "/oauth/verify"),
@@ -129,7 +134,7 @@ def test_every_code_of_a_refusal_is_told_where_it_can_come(operations):
         for code in content["schema"]["allOf"][1]["properties"]["error"]["enum"]
     }
 
-    assert told == {"server_error"} | {refusal.error for refusal in refusals(OAuthError)}
+    assert told == {"server_error"} | {refusal.error for refusal in refusals(OAuthError) if not issubclass(refusal, AuthorizationError)}
 
 
 def test_every_grant_type_has_a_request_of_its_own(document, operations):
@@ -227,6 +232,23 @@ def test_the_answers_of_the_token_endpoint_are_as_described(is_as_described, sig
         post(b"x" * 70_000),
     ):
         is_as_described("POST", "/oauth/token", answer.response)
+
+
+def test_the_answers_to_a_device_are_as_described(is_as_described, alice, make_client, post):
+    make_client("console", grant_types=(DEVICE_CODE,))
+    asked, denied = ask(post), ask(post)
+    browser = browser_of(alice)
+    decide(browser, type_code(browser, denied.body["user_code"]), "deny")
+
+    waiting = [poll(post, asked.body["device_code"]) for _ in range(2)]
+    let_device_in(alice, asked.body["user_code"])
+    answers = [*waiting, poll(post, denied.body["device_code"]), poll(post, asked.body["device_code"])]
+
+    assert [answer.error for answer in answers] == ["authorization_pending", "slow_down", "access_denied", None]
+    for answer in answers:
+        is_as_described("POST", "/oauth/token", answer.response)
+    for answer in (asked, ask(post, scope="beyond:measure"), ask(post, client_id="nobody")):
+        is_as_described("POST", "/oauth/device_authorization", answer.response)
 
 
 def test_the_refusal_of_a_locked_account_is_as_described(is_as_described, sign_in):

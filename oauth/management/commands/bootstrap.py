@@ -63,6 +63,7 @@ class Command(BaseCommand):
             allowed_scopes=default.allowed_scopes,
             default_scopes=default.scopes,
             may_introspect=default.may_introspect,
+            redirect_uris=default.redirect_uris,
         )
         secret = f"  secret, shown once: {made.secret_value}" if made.secret_value else ""
         self.stdout.write(f"client       {default.client_id}{secret}")

@@ -28,6 +28,19 @@ class Command(BaseCommand):
         parser.add_argument(
             "--serves", default="", metavar="AUDIENCES", help="whose tokens it may ask about, parted by spaces; the server's when not given"
         )
+        parser.add_argument("--redirect-uri", action="append", default=[], metavar="URI", help="where codes go; may be given several times")
+        parser.add_argument(
+            "--post-logout-redirect-uri", action="append", default=[], metavar="URI", help="where users may go after they signed out"
+        )
+        parser.add_argument(
+            "--resource",
+            action="append",
+            default=[],
+            metavar="URI",
+            help="what else it may get tokens for (RFC 8707); may be given several times",
+        )
+        parser.add_argument("--first-party", action="store_true", help="an app of our own: users are not asked what it may do")
+        parser.add_argument("--without-pkce", action="store_true", help="a confidential client whose library cannot do PKCE (RFC 7636)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         default_scope = options["scope"] if options["default_scope"] is None else options["default_scope"]
@@ -42,6 +55,11 @@ class Command(BaseCommand):
                 refresh_overlap_seconds=options["refresh_overlap"],
                 may_introspect=options["may_introspect"],
                 served_audiences=options["serves"],
+                redirect_uris=" ".join(options["redirect_uri"]),
+                post_logout_redirect_uris=" ".join(options["post_logout_redirect_uri"]),
+                resources=" ".join(options["resource"]),
+                require_pkce=not options["without_pkce"],
+                skip_authorization=options["first_party"],
                 actor=at_the_console(),
             )
         except ValidationError as error:

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
 from accounts import audit_retention, browser_sessions, lockout, one_time_tokens, refusals, registration
-from oauth import key_set_use, session_pruning
+from oauth import authorization_codes, device_codes, key_set_use, session_pruning
 from oauth.http import STORE_DOWN
 
 MAX_KEEP_DAYS = 3650
@@ -23,15 +23,18 @@ BATCHES: dict[str, Callable[[], int]] = {
     "audit events": audit_retention.prune,
     "one-time codes": one_time_tokens.prune,
     "browser sessions": browser_sessions.prune,
+    "device codes": device_codes.prune,
     "unconfirmed users": registration.prune,
+    "authorization codes": authorization_codes.prune,
     "key-set counts": key_set_use.prune,
 }
 
 
 class Command(BaseCommand):
     help = (
-        "Remove what is past its time: sessions that expired long ago, refusals, counters of sign-ins, audit events, one-time codes and "
-        "browser sessions. Run it daily, beside the serving server: it works in small batches. Stop it when you like; the next run goes on."
+        "Remove what is past its time: sessions that expired long ago, refusals, counters of sign-ins, audit events, one-time codes, "
+        "authorization codes, device codes and browser sessions. Run it daily, beside the serving server: it works in small batches. "
+        "Stop it when you like; the next run goes on."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -67,7 +70,7 @@ class Command(BaseCommand):
         self._report("sessions", removed, f" of {looked_at}")
 
     def _report(self, name: str, removed: int, of_how_many: str = "") -> None:
-        self.stdout.write(f"{name:<17} {removed} removed{of_how_many}")
+        self.stdout.write(f"{name:<19} {removed} removed{of_how_many}")
 
 
 def _until_none_is_left(prune: Callable[[], int]) -> Iterator[int]:
