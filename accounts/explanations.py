@@ -19,6 +19,12 @@ ADVICE = {
     "invalid_token": _("The token expired or its session ended: the client has to refresh, or the user to sign in again."),
     "unsupported_grant_type": _("The grant type is misspelt, or switched off on this server."),
     "rate_limit_exceeded": _("The address sent or failed too much. If it is your own proxy's, name it in AUTH_SERVICE__TRUSTED_PROXIES."),
+    "invalid_target": _("Compare the resource that the client names with its audience and its resources."),
+    "unsupported_response_type": _("The app asks for tokens through the browser; it has to ask for a code (response_type=code)."),
+    "access_denied": _("The person pressed Deny. Nothing is wrong with the server."),
+    "login_required": _("The app asked with prompt=none, and nobody was signed in recently enough: it has to ask without."),
+    "consent_required": _("The app asked with prompt=none, and the person has not let it in yet: it has to ask without."),
+    "interaction_required": _("The person has to enrol a second factor first, at /account/security."),
     "mfa_required": _("Staff sign in through the browser; give the person another account for applications."),
 }
 OTHER_ADVICE = _("The description in the answer tells the client's developer what to mend.")

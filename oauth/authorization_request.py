@@ -118,7 +118,10 @@ def _redirect_uri(sent: str, *, client: Client) -> str:
             raise InvalidRequest("The parameter redirect_uri is missing.", client_id=client.client_id)
         return str(registered[0])
     if not redirect_uris.is_among(sent, registered=registered):
-        raise InvalidRequest("The redirect_uri is none of those that are registered for this app.", client_id=client.client_id)
+        refusal = InvalidRequest("The redirect_uri is none of those that are registered for this app.", client_id=client.client_id)
+        # For who has to compare the two; what stands behind a question mark may be somebody's secret.
+        refusal.reason = f"redirect_uri not registered: {sent.partition('?')[0][:150]}"
+        raise refusal
     return sent
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import wraps
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from django.conf import settings
 from django.core import signing
@@ -35,7 +35,6 @@ from oauth import (
 )
 from oauth.authorization_request import CONSENT, LOGIN, NONE, SELECT_ACCOUNT, AuthorizationRequest, Pairs, Returned, Unsafe, returning_to
 from oauth.errors import AccessDenied, ConsentRequired, InteractionRequired, InvalidRequest, InvalidToken, LoginRequired, OAuthError
-from oauth.models import AUTHORIZATION_CODE
 
 DECISION_TIME = timedelta(minutes=10)
 
@@ -235,6 +234,7 @@ def _salt(request: HttpRequest) -> str:
 
 def _report(refusal: OAuthError, *, request: HttpRequest) -> None:
     """For the log, and for staff who are told the error_id."""
+    names = (name for name, _ in parse_qsl(request.META.get("QUERY_STRING", ""), keep_blank_values=True))
     extra = {"error": refusal.error, "reason": refusal.reason, "status": refusal.status, "error_id": refusal.error_id}
     logger.info("refused", extra=extra)
     refusals.record(
@@ -246,7 +246,7 @@ def _report(refusal: OAuthError, *, request: HttpRequest) -> None:
         user_id=refusal.user_id,
         address=request.META["authserver.address"],
         user_agent=user_agent(request),
-        shape={"path": request.path, "grant_type": AUTHORIZATION_CODE},
+        shape={"path": request.path, **http.names_in_shape(names)},
     )
 
 

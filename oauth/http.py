@@ -3,7 +3,7 @@
 import logging
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -104,15 +104,19 @@ def respond(body: dict[str, Any], *, status: int = 200, headers: dict[str, str] 
 def note_shape(request: HttpRequest, form: Form) -> None:
     """From here on a refusal of this request is stored, with which parameters came and how, and none of their values."""
     authorization = request.META.get("HTTP_AUTHORIZATION")
-    sent = set(form)
     request.META[_SHAPE] = {
         "path": request.path,
         "grant_type": form.optional("grant_type") if form.optional("grant_type") in GRANT_TYPE_CHOICES else "",
-        "parameters": sorted(sent & _KNOWN_PARAMETERS),
-        "unknown_parameters": len(sent - _KNOWN_PARAMETERS),
+        **names_in_shape(form),
         "client_authentication": "none" if authorization is None else "header",
         "idempotency_key": "HTTP_IDEMPOTENCY_KEY" in request.META,
     }
+
+
+def names_in_shape(names: Iterable[str]) -> dict[str, Any]:
+    """Which parameters were sent, of those that a standard names; of the others how many."""
+    sent = set(names)
+    return {"parameters": sorted(sent & _KNOWN_PARAMETERS), "unknown_parameters": len(sent - _KNOWN_PARAMETERS)}
 
 
 def note_client(request: HttpRequest, client_id: str) -> None:

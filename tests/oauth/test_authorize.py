@@ -69,6 +69,16 @@ def test_an_address_that_is_not_registered_gets_nothing_and_the_person_a_page(as
     assert "This sign-in cannot go on" in response.content.decode()
 
 
+def test_staff_can_see_which_address_was_sent_and_no_secret_of_it(ask):
+    response = ask(redirect_uri="https://app.example/old?token=secret")
+
+    refusal = Refusal.objects.get()
+    assert refusal.pk in response.content.decode()
+    assert (refusal.client_id, refusal.reason) == ("portal", "redirect_uri not registered: https://app.example/old")
+    assert refusal.shape["parameters"][:2] == ["client_id", "code_challenge"]
+    assert "secret" not in str(refusal.shape)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
