@@ -100,7 +100,9 @@ class CarefulAdmin(admin.ModelAdmin[Any]):
 
     def formfield_for_manytomany(self, db_field: Any, request: Any = None, **kwargs: Any) -> Any:
         """Checkboxes: a choice of many without the key that has to be held down."""
-        ours = {"form_class": RowsField, "widget": forms.CheckboxSelectMultiple()}
+        ours: dict[str, Any] = {"form_class": RowsField, "widget": forms.CheckboxSelectMultiple()}
+        if db_field.remote_field.model is Permission:
+            ours["queryset"] = Permission.objects.select_related("content_type")  # each is called by its model's name
         return super().formfield_for_manytomany(db_field, request, **ours | kwargs)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:

@@ -110,6 +110,13 @@ class UnsupportedResponseType(AuthorizationError):
     description = "This server sends codes alone: response_type must be code, and response_mode query."
 
 
+class AccessDenied(OAuthError):
+    """RFC 6749 §4.1.2.1, RFC 8628 §3.5."""
+
+    error = "access_denied"
+    description = "The user did not allow it."
+
+
 class LoginRequired(AuthorizationError):
     """OpenID Connect Core 1.0 §3.1.2.6."""
 
@@ -171,13 +178,6 @@ class SlowDown(OAuthError):
     error = "slow_down"
     description = "Asked too early. From now on leave five seconds more between two requests."
     is_stored = False
-
-
-class AccessDenied(OAuthError):
-    """RFC 8628 §3.5, RFC 6749 §4.1.2.1."""
-
-    error = "access_denied"
-    description = "The user denied the request."
 
 
 class ExpiredToken(OAuthError):

@@ -15,6 +15,7 @@ ATTACKS = (
     "tests/faults",
     "tests/oauth/test_session_machine.py",
     "tests/oauth/test_races.py",
+    "tests/oauth/test_device_races.py",
     "tests/oauth/test_key_schedule.py",
     "tests/e2e/test_races.py",
     "tests/e2e/test_unreadable.py",

@@ -121,12 +121,13 @@ def test_the_page_costs_the_same_however_much_there_is_of_a_user(browser_as, ali
         return len(statements)
 
     assert sign_in().status == 200
+    browser.get(page("change", alice))  # what a process asks once is asked
     one = statements_of_the_page()
     for _ in range(4):
         assert sign_in().status == 200
         audit.record("user:sign_in:failed", target=alice.pk)
 
-    assert statements_of_the_page() == one
+    assert statements_of_the_page() == one <= 20
 
 
 def test_each_role_is_offered_what_it_may(browser_as, alice):

@@ -33,7 +33,7 @@ NOT_NEEDED = {
     "Makefile",
     "README.md",
 }
-NOT_NEEDED |= {"compose.yaml", "docs", "pyproject.toml", "requirements-dev.txt", "tests"}
+NOT_NEEDED |= {"compose.yaml", "docs", "examples", "pyproject.toml", "requirements-dev.txt", "tests"}
 
 
 @pytest.fixture(scope="module")
