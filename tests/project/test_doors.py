@@ -2,15 +2,18 @@
 
 import ast
 import json
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.test import Client as Browser
 from django.urls import URLPattern, get_resolver
 
 from accounts.models import LoginCounter, User
 from authserver import openapi
 from authserver.env import Rate
+from tests.browsers import sign_in as sign_in_by_password
 from tests.conftest import PASSWORD
 from tests.project.test_architecture import FILES
 from tests.staff import let_in, log_in, send_password, token_in
@@ -78,13 +81,15 @@ def test_every_page_with_a_field_for_a_password_is_on_the_list(make_user):
     staff = make_user("staff", is_staff=True, is_superuser=True)
     anybody, browser = Browser(raise_request_exception=False), Browser(raise_request_exception=False)
     let_in(browser, staff)
+    by_password_alone = Browser(raise_request_exception=False)
+    sign_in_by_password(by_password_alone, make_user("person"))
     paths = {path.replace("<path:object_id>", "{}").replace("<id>", "{}") for path in pages(get_resolver())}
     plain = {path for path in paths if "<" not in path and "(" not in path and "logout" not in path}
 
     with_a_field = {
         path
         for path in plain
-        for each in (anybody, browser)
+        for each in (anybody, browser, by_password_alone)
         if b'type="password"' in content_of(each.get(path.replace("{}", str(staff.pk))))
     }
 
@@ -119,6 +124,15 @@ def _portal(make_client):
     make_client("portal", allowed_scopes="api:read auth:account", default_scopes="api:read")
 
 
+@contextmanager
+def by_password_alone(user):
+    """As if they had no second factor: who has one is not asked for the password again."""
+    factors = [*Authenticator.objects.filter(user=user)]
+    Authenticator.objects.filter(user=user).delete()
+    yield
+    Authenticator.objects.bulk_create(factors)
+
+
 @pytest.fixture
 def present(alice, sign_in, _portal):
     """Send a password of alice's at a door, and say whether it was let in. What a door needs besides was got before."""
@@ -134,8 +148,9 @@ def present(alice, sign_in, _portal):
             case "/sign-in":
                 return send_password(outside, "alice", password).status_code == 302
             case "/sign-in/again":
-                page = inside.get(door)
-                return inside.post(door, {"password": password, "csrfmiddlewaretoken": token_in(page)}).status_code == 302
+                with by_password_alone(alice):
+                    page = inside.get(door)
+                    return inside.post(door, {"password": password, "csrfmiddlewaretoken": token_in(page)}).status_code == 302
             case "/admin/password_change/":
                 form = {"old_password": password, "new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
                 page = inside.get(door)
