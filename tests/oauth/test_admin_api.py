@@ -657,6 +657,16 @@ def test_a_change_of_a_client_that_cannot_be_is_refused(call, owner, body):
     assert Client.objects.filter(client_id="robot").values().get() == before
 
 
+def test_the_log_says_which_member_was_refused_and_not_what_stood_in_it(call, owner, caplog):
+    caplog.set_level("INFO", logger="authserver.refusals")
+
+    response = call("change_client", by=owner, body={"redirect_uris": ["javascript:typed-by-mistake"]})
+
+    assert "redirect_uris: " in response.json()["error_description"]
+    assert [record.reason for record in caplog.records] == ["members refused: redirect_uris"]
+    assert "typed-by-mistake" not in caplog.text
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_change_takes_effect_at_once_here(call, owner, robot, post, monkeypatch):
     monkeypatch.setattr(clients, "CACHE_SECONDS", 600)
