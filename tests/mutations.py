@@ -43,9 +43,9 @@ KEY_ADMIN = "tests/oauth/test_key_admin.py"
 
 CLIENT_ADMIN = "tests/oauth/test_client_admin.py"
 
+ADMIN_API = "tests/oauth/test_admin_api.py"
 DEVICES, DEVICE_GRANT, DEVICE_PAGE = "oauth/device_codes.py", "tests/oauth/test_device_grant.py", "tests/oauth/test_device_page.py"
 DEVICE_RACES = "tests/oauth/test_device_races.py"
-ADMIN_API = "tests/oauth/test_admin_api.py"
 
 MUTATIONS = (
     Mutation(
