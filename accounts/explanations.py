@@ -19,6 +19,9 @@ ADVICE = {
     "invalid_token": _("The token expired or its session ended: the client has to refresh, or the user to sign in again."),
     "unsupported_grant_type": _("The grant type is misspelt, or switched off on this server."),
     "rate_limit_exceeded": _("The address sent or failed too much. If it is your own proxy's, name it in AUTH_SERVICE__TRUSTED_PROXIES."),
+    "account_locked": _(
+        "Too many attempts on this name failed. The user's page says from where, and Unlock… lets them try at once; it opens by itself too."
+    ),
     "mfa_required": _("Staff sign in through the browser; give the person another account for applications."),
 }
 OTHER_ADVICE = _("The description in the answer tells the client's developer what to mend.")

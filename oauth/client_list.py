@@ -45,7 +45,7 @@ def acts_column(request: HttpRequest) -> Callable[[Any], SafeString]:
     @admin.display(description="")
     def acts(client: Client) -> SafeString:
         if not may_rotate or client.is_public:
-            return SafeString("")
+            return SafeString('<div class="row-acts"></div>')  # an empty text would be shown as a dash
         url = reverse("admin:oauth_client_rotate_secret", args=(client.pk,))
         template = '<div class="row-acts"><a class="button button--small" href="{}">{}<span class="visually-hidden"> {}</span></a></div>'
         return format_html(template, url, gettext("Rotate secret…"), client.name)
