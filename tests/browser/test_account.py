@@ -119,7 +119,7 @@ def test_without_scripts_people_sign_in_change_their_name_and_sign_out(browser, 
     page.get_by_role("button", name="Sign in", exact=True).click()
     page.wait_for_url(f"{site.url}/account")
 
-    page.get_by_label("Name", exact=True).fill("Alice of the reading room")
+    page.get_by_label("Your name").fill("Alice of the reading room")
     page.get_by_role("button", name="Save the name").click()
     assert page.get_by_text("Your name was changed.").is_visible()
     page.get_by_role("button", name="Sign out").or_(page.get_by_role("link", name="Sign out")).first.click()
