@@ -9,7 +9,7 @@ export UV_SYSTEM_CERTS := 1
 READY := $(or $(AUTH_SERVICE__DATA_DIR),data)/.ready-$(firstword $(shell printf %s "$$AUTH_SERVICE__DB_URL" | cksum))
 INSTALL = $(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python -r
 
-.PHONY: help run test hostile bench bench-admin check format translations conformance lock clean
+.PHONY: help run test hostile bench bench-admin screenshots check format translations conformance lock clean
 help: ## list the targets
 	@grep -hE "^[a-z-]+:.*##" $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -27,6 +27,9 @@ bench: .venv/.dev ## measure sign-ins beside the bare hash, and refreshes while 
 
 bench-admin: .venv/.dev ## measure the admin's pages before 100,000 users and 5 million audit events
 	$(BIN)/python -m tests.bench.admin
+
+screenshots: .venv/.dev ## pictures of the admin: all into build/screenshots, a few into docs/images
+	$(BIN)/python -m tests.screenshots
 
 check: .venv/.dev ## format, lint, types, migrations, deployment checks
 	$(BIN)/ruff format --check .

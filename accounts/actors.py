@@ -32,6 +32,12 @@ def actor_of(request: HttpRequest) -> Actor:
     )
 
 
+def person_of(request: HttpRequest) -> User:
+    """Who is signed in to that browser, for pages that ask for it before anything else."""
+    assert isinstance(request.user, User)  # noqa: S101 - for the type checker
+    return request.user
+
+
 def at_the_console() -> Actor:
     """Who typed a command of manage.py, as the operating system knows them: it has no user of this server."""
     try:

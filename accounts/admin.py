@@ -104,6 +104,9 @@ class UserAdmin(CarefulAdmin, DjangoUserAdmin[User]):
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
+        if obj is not None and not (_staff(request).is_superuser or obj.is_staff or obj.is_superuser):
+            # Nothing to see of who is no staff, and nothing to change for who is no owner.
+            fieldsets = [each for each in fieldsets if not {*each[1]["fields"]} & {*STAFF_FIELDS}]
         if obj is None or self.has_change_permission(request, obj):
             return fieldsets
         (title, first), *others = fieldsets

@@ -14,11 +14,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.urls.resolvers import URLPattern, URLResolver
 
-from accounts import audit, authentication, epochs, passwords
+from accounts import audit, current_password, epochs, passwords
 from accounts.actors import Actor, actor_of
-from accounts.authentication import AuthenticationFailed, Door
+from accounts.current_password import TooManyAttempts, WrongPassword
 from accounts.hash_slots import Full
-from accounts.lockout import Busy, Locked
 from accounts.models import User
 from accounts.sign_in_adapters import is_proved_by_second_factor
 from accounts.throttling import Throttled
@@ -42,21 +41,12 @@ class OwnPasswordForm(AdminPasswordChangeForm):
         return cleaned
 
     def _prove(self, old_password: str) -> None:
-        door = Door("admin", address=self.actor["address"], user_agent=self.actor["user_agent"])
         try:
-            # SECURITY: where attempts are counted, or a browser that was left open is a place to guess at.
-            authenticated = authentication.authenticate(self.user.username, password=old_password, door=door)
-            with transaction.atomic():
-                authentication.accept(authenticated)
+            current_password.verify(self.user, password=old_password, door="admin", actor=self.actor)
             self.encoded = passwords.encode(self.cleaned_data["new_password1"])
-            if authenticated.user.pk != self.user.pk:  # the name went to somebody else meanwhile
-                self.add_error("old_password", self.error_messages["password_incorrect"])
-        except AuthenticationFailed as failure:
-            if failure.to_record:
-                detail = {"door": door.name} | failure.detail
-                audit.record("user:sign_in:failed", target=self.user.pk, detail=detail, **self.actor | {"actor_id": None})
+        except WrongPassword:
             self.add_error("old_password", self.error_messages["password_incorrect"])
-        except (Throttled, Locked, Busy, Full):
+        except (Throttled, TooManyAttempts, Full):
             self.add_error("old_password", "Too many attempts. Try again later.")
 
     def save(self, commit: bool = True) -> User:

@@ -21,9 +21,7 @@ from accounts.reconnect import with_reconnect
 logger = logging.getLogger(__name__)
 
 
-Reason = Literal[
-    "unknown user", "wrong password", "disabled user", "unconfirmed user", "password too long", "changed meanwhile", "not staff"
-]
+Reason = Literal["unknown user", "wrong password", "disabled user", "unconfirmed user", "password too long", "changed meanwhile"]
 
 
 class AuthenticationFailed(Exception):
@@ -49,7 +47,7 @@ class AuthenticationFailed(Exception):
 class Door:
     """Where a password was presented, for the record."""
 
-    name: Literal["token", "admin", "api"]
+    name: Literal["token", "browser", "admin", "api"]
     address: str | None
     user_agent: str = ""
     client_id: str = ""
@@ -136,7 +134,7 @@ def record_sign_in(authenticated: Authenticated) -> None:
 
 
 class Backend(ModelBackend):
-    """Sign-in of people in a browser (the admin), by the same rules as the token endpoint. Raises Throttled, for the form to tell."""
+    """Sign-in of people in a browser, by the same rules as the token endpoint. Raises Throttled, for the form to tell."""
 
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
@@ -146,9 +144,6 @@ class Backend(ModelBackend):
         door = _door(request)
         try:
             authenticated = authenticate(username, password=password, door=door)
-            if not authenticated.user.is_staff:
-                abandon(authenticated)
-                raise _counted(AuthenticationFailed("not staff", user=authenticated.user), door=door)
             if authenticated.user.has_second_factor:
                 accept(authenticated)
                 return authenticated.user
@@ -169,7 +164,7 @@ class Backend(ModelBackend):
         return authenticated.user
 
     def get_user(self, user_id: Any) -> User | None:
-        """Who the session says it is, with whether they have a second factor: every page of the admin asks."""
+        """Who the session says it is, with whether they have a second factor: every page asks."""
         user = with_reconnect(User.objects.filter(pk=user_id).with_second_factor().first)
         return user if user is not None and self.user_can_authenticate(user) else None
 
@@ -177,11 +172,11 @@ class Backend(ModelBackend):
 def record_browser_sign_in(user: User, *, by: str, actor: Actor) -> None:
     """Stamp a sign-in that a second factor or a passkey completed. Raises AuthenticationFailed when the user may not sign in any more."""
     with transaction.atomic():
-        active = User.objects.filter(pk=user.pk, is_staff=True, is_active=True, awaits_confirmation=False)
+        active = User.objects.filter(pk=user.pk, is_active=True, awaits_confirmation=False)
         # SECURITY: at the moment of writing; the password was verified minutes ago, or not at all.
         if not active.filter(session_epoch=user.session_epoch).update(last_sign_in_at=Instant()):
             raise AuthenticationFailed("changed meanwhile", user=user)
-        audit.record("user:sign_in:succeeded", target=user.pk, detail={"door": "admin", "by": by}, **actor | {"actor_id": user.pk})
+        audit.record("user:sign_in:succeeded", target=user.pk, detail={"door": "browser", "by": by}, **actor | {"actor_id": user.pk})
 
 
 def _counted(failure: AuthenticationFailed, *, door: Door) -> AuthenticationFailed:
@@ -192,7 +187,7 @@ def _counted(failure: AuthenticationFailed, *, door: Door) -> AuthenticationFail
 
 def _door(request: HttpRequest | None) -> Door:
     meta = {} if request is None else request.META
-    return Door("admin", address=meta.get("authserver.address"), user_agent="" if request is None else user_agent(request))
+    return Door("browser", address=meta.get("authserver.address"), user_agent="" if request is None else user_agent(request))
 
 
 def _record(door: Door, outcome: str, *, detail: dict[str, Any] | None = None, **fields: Any) -> None:

@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import audit
 from accounts.actors import actor_of
 from accounts.confirm_page import confirmation
+from accounts.templatetags.frame import translated
 
 MOST_AT_ONCE = 500
 Changes = dict[str, dict[str, Any]]
@@ -190,7 +191,7 @@ class CarefulAdmin(admin.ModelAdmin[Any]):
             is_dangerous=is_dangerous,
             hidden=[("action", action), *((ACTION_CHECKBOX_NAME, row.pk) for row in rows)],
             cancel_url=reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"),
-            back_to=self.opts.verbose_name_plural,
+            back_to=translated(self.opts.verbose_name_plural),
         )
 
 

@@ -25,6 +25,9 @@ ADVICE = {
     "login_required": _("The app asked with prompt=none, and nobody was signed in recently enough: it has to ask without."),
     "consent_required": _("The app asked with prompt=none, and the person has not let it in yet: it has to ask without."),
     "interaction_required": _("The person has to enrol a second factor first, at /account/security."),
+    "account_locked": _(
+        "Too many attempts on this name failed. The user's page says from where, and Unlock… lets them try at once; it opens by itself too."
+    ),
     "mfa_required": _("Staff sign in through the browser; give the person another account for applications."),
 }
 OTHER_ADVICE = _("The description in the answer tells the client's developer what to mend.")

@@ -56,7 +56,7 @@ class LockoutAdmin(ReadOnlyAdmin):
         @admin.display(description="")
         def acts(counter: Any) -> SafeString:
             if not may_unlock:
-                return SafeString("")
+                return SafeString("<span></span>")  # an empty text would be shown as a dash
             url, hidden = reverse("admin:accounts_logincounter_unlock", args=(counter.pk,)), self.name(counter)
             template = '<a class="button button--small" href="{}">{}<span class="visually-hidden"> {}</span></a>'
             return format_html(template, url, gettext("Unlock…"), hidden)

@@ -1,6 +1,5 @@
 """The JSON API for who has no token: a forgotten password, and an account of one's own."""
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema, extend_schema_serializer
 from rest_framework import exceptions, generics, serializers, status
@@ -134,4 +133,4 @@ class Register(OpenToAll):
         return Response({"status": "mail_sent_if_possible"}, status=status.HTTP_202_ACCEPTED)
 
     def is_offered(self) -> bool:
-        return super().is_offered() and settings.REGISTRATION == "open"
+        return registration.is_open()

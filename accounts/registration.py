@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
@@ -18,6 +19,11 @@ PRUNE_BATCH = 1000
 
 class NameTaken(Exception):
     """Another user has this user name, perhaps in other letters."""
+
+
+def is_open() -> bool:
+    """Whether people make accounts here: only where mails are sent, too."""
+    return bool(settings.REGISTRATION == "open") and outbox.is_set_up()
 
 
 def register(username: str, *, email: str, password: str, name: str, language: str, actor: Actor) -> None:

@@ -8,16 +8,14 @@ from allauth.mfa.models import Authenticator
 from django.contrib.auth import login
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit, authentication, browser_sessions, encryption, recent_sign_in, second_factors
+from accounts import audit, authentication, browser_sessions, current_password, encryption, next_page, recent_sign_in, second_factors
 from accounts.actors import actor_of
-from accounts.authentication import AuthenticationFailed, Door
-from accounts.hash_slots import Full
-from accounts.lockout import Busy, Locked
+from accounts.authentication import AuthenticationFailed
+from accounts.current_password import TooManyAttempts, WrongPassword
 from accounts.models import User
 
 # Of whom the session's second factor was; what a page of the admin asks for.
@@ -25,14 +23,20 @@ PROVED_BY_SECOND_FACTOR = "proved_by_second_factor"
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    """Sign-in with our own passwords, lockout and audit; nobody signs up here."""
+    """Sign-in with our own passwords, lockout and audit; accounts are made by accounts.registration."""
 
     error_messages = DefaultAccountAdapter.error_messages | {
         "username_password_mismatch": _(
-            "Enter the right name and password for a staff account. After several failed attempts the name is locked for a while."
+            "Name or password is wrong, or the account cannot be used. After several failed attempts the name is locked for a while."
         ),
         "incorrect_password": _("This is not your password, or there were too many attempts."),
     }
+
+    def is_safe_url(self, url: str | None) -> bool:
+        return url is not None and next_page.is_ours(url)
+
+    def get_login_redirect_url(self, request: HttpRequest) -> str:
+        return next_page.first_page_of(request.user) if isinstance(request.user, User) else "/"
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
@@ -53,28 +57,18 @@ class AccountAdapter(DefaultAccountAdapter):
         browser_sessions.begin(request.session)
 
     def logout(self, request: HttpRequest) -> None:
-        audit.record("user:sign_out:succeeded", target=request.user.pk, detail={"door": "admin"}, **actor_of(request))
+        audit.record("user:sign_out:succeeded", target=request.user.pk, detail={"door": "browser"}, **actor_of(request))
         super().logout(request)
 
     def reauthenticate(self, user: AbstractBaseUser, password: str) -> bool:
         """Through the door that counts attempts. Raises Throttled, for the form to tell."""
         assert isinstance(user, User)  # noqa: S101 - for the type checker
         actor = actor_of(self.request)
-        door = Door("admin", address=actor["address"], user_agent=actor["user_agent"])
         try:
-            authenticated = authentication.authenticate(user.username, password=password, door=door)
-            with transaction.atomic():
-                authentication.accept(authenticated)
-                if authenticated.user.pk != user.pk:  # the name went to somebody else meanwhile
-                    return False
-                audit.record("user:reauthentication:succeeded", target=user.pk, detail={"by": "password"}, **actor)
-        except AuthenticationFailed as failure:
-            if failure.to_record:
-                detail = {"door": door.name, "reason": failure.reason, "count": failure.to_record}
-                audit.record("user:sign_in:failed", target=user.pk, detail=detail, **actor | {"actor_id": None})
+            current_password.verify(user, password=password, door="browser", actor=actor)
+        except (WrongPassword, TooManyAttempts):
             return False
-        except (Locked, Busy, Full):
-            return False
+        audit.record("user:reauthentication:succeeded", target=user.pk, detail={"by": "password"}, **actor)
         return True
 
     def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:

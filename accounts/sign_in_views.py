@@ -23,9 +23,9 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 
-from accounts import audit, second_factors
-from accounts.actors import actor_of
-from accounts.models import User
+from accounts import audit, outbox, registration, second_factors
+from accounts.actors import actor_of, person_of
+from accounts.identifiers import MAX_LENGTH
 from accounts.recent_sign_in import requires_recent_sign_in
 from accounts.sign_in_adapters import note_second_factor
 
@@ -35,7 +35,15 @@ MOST_DIGITS = 18  # of a row's number
 
 @method_decorator(never_cache, name="dispatch")
 class SignIn(LoginView):
-    """GET and POST /sign-in: name and password."""
+    """GET and POST /sign-in: name and password. `login_hint` is a name to begin with (OpenID Connect Core §3.1.2.1)."""
+
+    def get_initial(self) -> dict[str, Any]:
+        hint = self.request.GET.get("login_hint", "")
+        return {"login": hint} if len(hint) <= MAX_LENGTH and hint.isprintable() else {}
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context: dict[str, Any] = super().get_context_data(**kwargs)
+        return context | {"offers_reset": outbox.is_set_up(), "offers_registration": registration.is_open()}
 
 
 class SignOut(LogoutView):
@@ -72,8 +80,10 @@ class PasskeyAgain(ReauthenticateWebAuthnView):
     """GET and POST /sign-in/passkey/again."""
 
     def form_valid(self, form: Any) -> HttpResponse:
-        note_second_factor(self.request, _person(self.request))
-        audit.record("user:reauthentication:succeeded", target=_person(self.request).pk, detail={"by": "passkey"}, **actor_of(self.request))
+        note_second_factor(self.request, person_of(self.request))
+        audit.record(
+            "user:reauthentication:succeeded", target=person_of(self.request).pk, detail={"by": "passkey"}, **actor_of(self.request)
+        )
         response: HttpResponse = super().form_valid(form)
         return response
 
@@ -90,7 +100,7 @@ class Security(IndexView):
             "passkeys": found.get("webauthn", []),
             "codes_left": len(codes.get_unused_codes()) if codes else 0,
             "has_codes": codes is not None,
-            "must_enrol": _person(self.request).is_staff and not _person(self.request).has_second_factor,
+            "must_enrol": person_of(self.request).is_staff and not person_of(self.request).has_second_factor,
         }
 
 
@@ -114,7 +124,7 @@ class RemoveAuthenticator(DeactivateTOTPView):
     def form_valid(self, form: Any) -> HttpResponse:
         with transaction.atomic():
             response: HttpResponse = super().form_valid(form)
-            second_factors.record("removed", "totp", user=_person(self.request), actor=actor_of(self.request))
+            second_factors.record("removed", "totp", user=person_of(self.request), actor=actor_of(self.request))
         return response
 
 
@@ -125,7 +135,7 @@ class AddPasskey(AddWebAuthnView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context: dict[str, Any] = super().get_context_data(**kwargs)
         # One that signs in by itself: allauth decides that in its own script, which is not used here.
-        return context | {"js_data": {"creation_options": passkeys.begin_registration(_person(self.request), True)}}
+        return context | {"js_data": {"creation_options": passkeys.begin_registration(person_of(self.request), True)}}
 
     def form_valid(self, form: Any) -> HttpResponse:
         name, credential = form.cleaned_data["name"], form.cleaned_data["credential"]
@@ -149,7 +159,7 @@ class RemovePasskey(RemoveWebAuthnView):
     def form_valid(self, form: Any) -> HttpResponse:
         with transaction.atomic():
             response: HttpResponse = super().form_valid(form)
-            second_factors.record("removed", "webauthn", user=_person(self.request), actor=actor_of(self.request))
+            second_factors.record("removed", "webauthn", user=person_of(self.request), actor=actor_of(self.request))
         return response
 
 
@@ -162,13 +172,13 @@ class NewRecoveryCodes(GenerateRecoveryCodesView):
     def form_valid(self, form: Any) -> HttpResponse:
         with transaction.atomic():
             codes = generate_recovery_codes(self.request)
-            audit.record("user:recovery_codes:generated", target=_person(self.request).pk, **actor_of(self.request))
+            audit.record("user:recovery_codes:generated", target=person_of(self.request).pk, **actor_of(self.request))
         return _with_codes(self.request, codes)
 
 
 def _added(request: HttpRequest, kind: str) -> None:
     """Whoever has just enrolled it has it: this session needs no other proof."""
-    user = _person(request)
+    user = person_of(request)
     note_second_factor(request, user)
     record_authentication(request, user, method="mfa", type=kind, reauthenticated=True)
     second_factors.record("added", kind, user=user, actor=actor_of(request))
@@ -181,9 +191,3 @@ def _with_codes(request: HttpRequest, codes: Authenticator | None) -> HttpRespon
     wrapped = codes.wrap()
     wrapped.mark_as_viewed()
     return render(request, "mfa/recovery_codes/index.html", {"codes": wrapped.get_unused_codes()})
-
-
-def _person(request: HttpRequest) -> User:
-    """Who is signed in: these pages ask for it before anything else."""
-    assert isinstance(request.user, User)  # noqa: S101 - for the type checker
-    return request.user

@@ -1,7 +1,7 @@
 from django.contrib.auth.decorators import login_required
 from django.urls import path
 
-from accounts import api, recovery_api, reset_views, views
+from accounts import account_pages, api, recovery_api, register_page, reset_views, views
 from accounts import sign_in_views as sign_in
 
 urlpatterns = [
@@ -21,6 +21,10 @@ urlpatterns = [
     path("sign-in/code/again", sign_in.CodeAgain.as_view(), name="mfa_reauthenticate"),
     path("sign-in/passkey", sign_in.Passkey.as_view(), name="mfa_login_webauthn"),
     path("sign-in/passkey/again", sign_in.PasskeyAgain.as_view(), name="mfa_reauthenticate_webauthn"),
+    path("account", account_pages.Profile.as_view(), name="account"),
+    path("account/email", account_pages.Email.as_view(), name="account_email"),
+    path("account/password", account_pages.Password.as_view(), name="account_password"),
+    path("register", register_page.Register.as_view(), name="register"),
     path("account/security", sign_in.Security.as_view(), name="mfa_index"),
     path("account/security/authenticator", login_required(sign_in.AddAuthenticator.as_view()), name="mfa_activate_totp"),
     path("account/security/authenticator/remove", login_required(sign_in.RemoveAuthenticator.as_view()), name="mfa_deactivate_totp"),

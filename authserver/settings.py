@@ -352,7 +352,7 @@ SILENCED_SYSTEM_CHECKS = [
 
 # --- Sign-in in a browser: allauth's pages and second factors, over our own passwords, lockout and audit ----
 LOGIN_URL = "account_login"
-LOGIN_REDIRECT_URL = "/admin/"
+LOGIN_REDIRECT_URL = "/account"  # staff go to the admin (accounts.next_page)
 ACCOUNT_ADAPTER = "accounts.sign_in_adapters.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_EMAIL_VERIFICATION = "none"

@@ -19,6 +19,7 @@ from accounts.actors import actor_of
 from accounts.careful_admin import WhyForm
 from accounts.confirm_page import confirmation
 from accounts.recent_sign_in import requires_recent_sign_in
+from accounts.templatetags.frame import translated
 from oauth import client_act_text, client_switch, clients, session_ending
 from oauth.client_form import RegistrationForm
 from oauth.client_page import DISABLE, END_ALL, ROTATE
@@ -181,7 +182,7 @@ class ClientActs:
             will_not=text.will_not,
             notes=text.notes,
             cancel_url=_page(client),
-            back_to=self.opts.verbose_name_plural if client is None else client.name,
+            back_to=translated(self.opts.verbose_name_plural) if client is None else client.name,
         )
 
     def _registered(self, request: HttpRequest, made: clients.Registration) -> HttpResponse:

@@ -6,10 +6,10 @@ from django.contrib import admin
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts import clock, components
+from accounts import components
 from accounts.careful_admin import CarefulAdmin, Changes
 from oauth import client_list, client_page, clients
 from oauth.client_acts import ClientActs
@@ -42,7 +42,7 @@ class ClientAdmin(ClientActs, ClientBulkActs, CarefulAdmin):
     )
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        return (*self.list_display, client_list.acts_column(request))
+        return [client_list.secret_column(request) if name == "secret_age" else name for name in self.list_display]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ClientList]:
         return ClientList
@@ -57,10 +57,7 @@ class ClientAdmin(ClientActs, ClientBulkActs, CarefulAdmin):
 
     @admin.display(ordering="secret_created_at", description="secret age")
     def secret_age(self, client: Client) -> str:
-        if client.secret_created_at is None:
-            return "—"
-        days = (clock.now() - client.secret_created_at).days
-        return ngettext("%(days)s day", "%(days)s days", days) % {"days": days}
+        return client_list.secret_age(client)
 
     @admin.display(description="newest session")
     def newest_session(self, client: Any) -> SafeString:

@@ -14,7 +14,8 @@ from oauth.client_form import ClientForm, LinesField
 from oauth.models import Client
 
 CHANGEABLE = (
-    *("name", "redirect_uris", "allowed_origins", "grant_types", "allowed_scopes", "default_scopes", "may_introspect", "served_audiences"),
+    *("name", "skip_authorization", "redirect_uris", "post_logout_redirect_uris", "require_pkce", "resources"),
+    *("allowed_origins", "grant_types", "allowed_scopes", "default_scopes", "may_introspect", "served_audiences"),
     *("audience", "access_token_lifetime", "refresh_token_lifetime", "refresh_overlap_seconds"),
 )
 

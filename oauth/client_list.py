@@ -11,10 +11,10 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from accounts import clock
 from accounts.clock import Instant
 from oauth.models import GRANT_TYPE_CHOICES, Client, Session
 
@@ -38,19 +38,26 @@ def with_sessions(clients: QuerySet[Client]) -> QuerySet[Client]:
     return annotated
 
 
-def acts_column(request: HttpRequest) -> Callable[[Any], SafeString]:
-    """The button of a row, for who may press it."""
+def secret_age(client: Client) -> str:
+    if client.secret_created_at is None:
+        return "—"
+    days = (clock.now() - client.secret_created_at).days
+    return ngettext("%(days)s day", "%(days)s days", days) % {"days": days}
+
+
+def secret_column(request: HttpRequest) -> Callable[[Any], str]:
+    """How old the secret is, with the button that makes another, for who may press it."""
     may_rotate = request.user.has_perm("oauth.rotate_client_secret")
 
-    @admin.display(description="")
-    def acts(client: Client) -> SafeString:
+    @admin.display(ordering="secret_created_at", description=_("secret age"))
+    def secret(client: Client) -> str:
         if not may_rotate or client.is_public:
-            return SafeString("")
+            return secret_age(client)
         url = reverse("admin:oauth_client_rotate_secret", args=(client.pk,))
-        template = '<div class="row-acts"><a class="button button--small" href="{}">{}<span class="visually-hidden"> {}</span></a></div>'
-        return format_html(template, url, gettext("Rotate secret…"), client.name)
+        template = '<div class="with-act">{} <a class="button button--small" href="{}">{}<span class="visually-hidden"> {}</span></a></div>'
+        return format_html(template, secret_age(client), url, gettext("Rotate secret…"), client.name)
 
-    return acts
+    return secret
 
 
 class ClientList(ChangeList):

@@ -20,6 +20,7 @@ from accounts.actors import actor_of
 from accounts.careful_admin import ReadOnlyAdmin, ReasonForm
 from accounts.confirm_page import confirmation
 from accounts.recent_sign_in import requires_recent_sign_in
+from accounts.templatetags.frame import translated
 from oauth import key_act_text, key_page, key_rotation, key_rows
 from oauth.key_act_text import Consequences
 from oauth.key_schedule import Place, State
@@ -150,7 +151,7 @@ class SigningKeyAdmin(ReadOnlyAdmin):
             will_not=consequences.will_not,
             notes=consequences.notes,
             cancel_url=_page(),
-            back_to=self.opts.verbose_name_plural,
+            back_to=translated(self.opts.verbose_name_plural),
         )
 
     def _nothing(self, request: HttpRequest, message: str) -> HttpResponse:

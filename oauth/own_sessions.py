@@ -33,6 +33,13 @@ def end_others(session_id: uuid.UUID, *, user: User, actor: Actor) -> None:
         audit.record("user:sessions:revoked", target=user.pk, detail={"by": "user"}, **actor)
 
 
+def end_all(user: User, *, actor: Actor) -> int:
+    """End all of them, in the caller's transaction, so that a browser can be taken along; the epoch that begins. Raises epochs.Stale."""
+    epoch = epochs.begin(user)
+    audit.record("user:sessions:revoked", target=user.pk, detail={"by": "user"}, **actor)
+    return epoch
+
+
 def keep(session_id: uuid.UUID, *, epoch: int) -> None:
     """Take a session along into the epoch that began in the caller's transaction. Raises InvalidToken when it has ended meanwhile.
 

@@ -110,7 +110,7 @@ class SessionAdmin(ReadOnlyAdmin):
         @admin.display(description="")
         def acts(session: Any) -> SafeString:
             if not may_revoke or session.state_code not in USABLE or not _is_within_reach(request, session):
-                return SafeString("")
+                return SafeString("<span></span>")  # an empty text would be shown as a dash
             url, text = reverse("admin:oauth_session_revoke", args=(session.pk,)), gettext("Revoke…")
             hidden = format_html('<span class="visually-hidden"> {}</span>', session.user)
             return format_html('<a class="button button--small" href="{}">{}{}</a>', url, text, hidden)

@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from oauth import account_api, api, authorize_views, device_views, logout_views, views
+from oauth import account_api, account_pages, api, authorize_views, device_views, logout_views, views
 
 urlpatterns = [
     path("oauth/authorize", authorize_views.authorize, name="oauth_authorize"),
@@ -25,4 +25,9 @@ urlpatterns = [
     path("api/v1/me/email", account_api.Email.as_view()),
     path("api/v1/sessions", api.SessionList.as_view()),
     path("api/v1/sessions/<str:id>", api.SessionDetail.as_view()),
+    path("account/sessions", account_pages.session_list, name="account_sessions"),
+    path("account/sessions/end-others", account_pages.end_others, name="account_sessions_end_others"),
+    path("account/sessions/<str:id>/end", account_pages.end_session, name="account_session_end"),
+    path("account/apps", account_pages.app_list, name="account_apps"),
+    path("account/apps/<str:id>/disconnect", account_pages.disconnect, name="account_app_disconnect"),
 ]

@@ -43,9 +43,9 @@ KEY_ADMIN = "tests/oauth/test_key_admin.py"
 
 CLIENT_ADMIN = "tests/oauth/test_client_admin.py"
 
+ADMIN_API = "tests/oauth/test_admin_api.py"
 DEVICES, DEVICE_GRANT, DEVICE_PAGE = "oauth/device_codes.py", "tests/oauth/test_device_grant.py", "tests/oauth/test_device_page.py"
 DEVICE_RACES = "tests/oauth/test_device_races.py"
-ADMIN_API = "tests/oauth/test_admin_api.py"
 
 MUTATIONS = (
     Mutation(
@@ -787,13 +787,18 @@ MUTATIONS = (
         "tests/project/test_admin_permissions.py",
     ),
     Mutation(
-        "accounts/admin_site.py",
+        "accounts/current_password.py",
         "where attempts are counted",
-        "            authenticated = authentication.authenticate(",
-        "            self.encoded = passwords.encode(self.cleaned_data['new_password1'])\n"
-        "            if self.user.check_password(old_password):\n                return\n"
-        "            authenticated = authentication.authenticate(",
+        "        authenticated = authentication.authenticate(",
+        "        if user.check_password(password):\n            return user\n        authenticated = authentication.authenticate(",
         "tests/accounts/test_admin_audit.py",
+    ),
+    Mutation(
+        "accounts/next_page.py",
+        "browsers drop control characters",
+        "not has_tricks and url_has_allowed_host_and_scheme(url, allowed_hosts=None)",
+        "True",
+        "tests/accounts/test_next_page.py",
     ),
     Mutation(
         "accounts/addresses.py", "from the right", "in reversed([part.strip()", "in iter([part.strip()", "tests/accounts/test_addresses.py"

@@ -31,7 +31,11 @@ BILLING: dict[str, Any] = {
     "allowed_scopes": "api:read api:write",
     "default_scopes": "api:read",
     "redirect_uris": [],
+    "post_logout_redirect_uris": [],
     "allowed_origins": [],
+    "skip_authorization": False,
+    "require_pkce": True,
+    "resources": [],
     "audience": "",
     "served_audiences": "",
     "may_introspect": False,
@@ -61,6 +65,8 @@ class ClientSerializer(serializers.ModelSerializer[Client]):
     client_type = serializers.ChoiceField(choices=CLIENT_TYPES)
     grant_types = serializers.ListField(child=serializers.CharField())
     redirect_uris = _Lines()
+    post_logout_redirect_uris = _Lines()
+    resources = _Lines()
     allowed_origins = _Lines()
 
     class Meta:
@@ -127,6 +133,10 @@ class NewClient(Reason):
 class ClientChange(Reason):
     name = Text(max_length=255, required=False, help_text="Its name for people.")
     redirect_uris = Words(required=False, help_text="Where authorization codes are sent.")
+    post_logout_redirect_uris = Words(required=False, help_text="Where users may be sent after they have signed out.")
+    skip_authorization = Flag(required=False, help_text="One of your own: its users are not asked whether it may.")
+    require_pkce = Flag(required=False, help_text="A public client has to use PKCE whatever stands here.")
+    resources = Words(required=False, help_text="Absolute URIs that it may get tokens for, beside its audience (RFC 8707).")
     allowed_origins = Words(required=False, help_text="Whose pages may call the API from a browser.")
     grant_types = Words(required=False, help_text=f"Of {', '.join(GRANT_TYPE_CHOICES)}.")
     allowed_scopes = Text(max_length=2000, required=False, allow_blank=True, help_text="What it may ask for, parted by spaces.")

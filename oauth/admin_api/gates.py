@@ -134,7 +134,7 @@ def _as_refusal(error: Exception) -> Exception | None:
     """What the operations behind the admin's pages refuse, in the words of the wire."""
     match error:
         case ValidationError():
-            return InvalidRequest(_sentences(error))
+            return _as_invalid(error)
         case users.LastSuperuser():
             return Conflict(LAST_SUPERUSER)
         case users.OutOfReach():
@@ -149,9 +149,10 @@ def _as_refusal(error: Exception) -> Exception | None:
             return None
 
 
-def _sentences(error: ValidationError) -> str:
-    """What is wrong with which member."""
-    if not hasattr(error, "error_dict"):
-        return " ".join(error.messages)
-    named = {name: " ".join(texts) for name, texts in error.message_dict.items()}
-    return " ".join(text if name == NON_FIELD_ERRORS else f"{name}: {text}" for name, text in named.items())
+def _as_invalid(error: ValidationError) -> InvalidRequest:
+    """What is wrong with which member, for who sent it. These texts may quote what was sent, so the log has the members' names alone."""
+    named = error.message_dict if hasattr(error, "error_dict") else {NON_FIELD_ERRORS: error.messages}
+    texts = {name: " ".join(each) for name, each in named.items()}
+    refusal = InvalidRequest(" ".join(text if name == NON_FIELD_ERRORS else f"{name}: {text}" for name, text in texts.items()))
+    refusal.reason = f"members refused: {', '.join(sorted(texts))}"
+    return refusal

@@ -97,16 +97,30 @@ def test_who_cannot_prove_who_they_are_does_not_sign_in(root, browser, username,
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"is_superuser": True}, {"is_staff": True, "is_active": False}], ids=["user", "superuser without staff", "disabled"]
+    "fields",
+    [{"is_active": False}, {"is_staff": True, "is_active": False}, {"awaits_confirmation": True}],
+    ids=["user", "staff", "unconfirmed"],
 )
-def test_who_is_not_active_staff_does_not_sign_in(make_user, browser, fields):
+def test_who_is_not_active_does_not_sign_in(make_user, browser, fields):
     make_user("mallory", **fields)
 
     response = log_in(browser, "mallory")
 
     assert response.status_code == 200
-    assert "for a staff account" in response.content.decode()
-    assert browser.get("/admin/").status_code == 302
+    assert "the account cannot be used" in response.content.decode()
+    assert browser.get("/account").status_code == browser.get("/admin/").status_code == 302
+
+
+@pytest.mark.parametrize("fields", [{}, {"is_superuser": True}], ids=["user", "superuser without staff"])
+def test_who_is_no_staff_signs_in_and_is_refused_the_admin(make_user, browser, fields):
+    user = make_user("mallory", **fields)
+    enrol(user)
+    assert send_password(browser, "mallory").status_code == 302
+
+    assert send_code(browser, code_of(user))["Location"] == "/admin/"
+
+    assert browser.get("/admin/", follow=True).status_code == 403
+    assert browser.get("/account").status_code == 200
 
 
 def test_a_wrong_password_and_a_missing_account_look_the_same(root, browser):

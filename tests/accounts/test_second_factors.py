@@ -131,7 +131,7 @@ def test_a_code_of_the_app_signs_in_once(root):
 
     assert first.get("/admin/").status_code == 200
     assert second.get("/admin/").status_code == 302
-    assert events("user:sign_in:succeeded").get().detail == {"door": "admin", "by": "totp"}
+    assert events("user:sign_in:succeeded").get().detail == {"door": "browser", "by": "totp"}
     assert events("user:second_factor:failed").count() == 1
 
 

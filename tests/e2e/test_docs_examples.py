@@ -68,7 +68,7 @@ def test_every_example_of_the_endpoints_page_is_answered(start_server: Callable[
 
 
 def test_every_endpoint_of_machines_has_an_example_that_is_run() -> None:
-    pages = paths_under("docs/endpoints.md", "Pages") | {"/api/docs"}
+    pages = paths_under("docs/endpoints.md", "Pages") | {"/api/docs", "/oauth/authorize/resume", "/oauth/authorize/decision"}
     described = re.findall(
         r"^### (?:GET|POST|PUT|PATCH|DELETE) (/\S*)$", (ROOT / "docs/endpoints.md").read_text(encoding="utf-8"), re.MULTILINE
     )

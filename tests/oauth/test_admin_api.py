@@ -10,9 +10,11 @@ from django.test import Client as Browser
 from accounts import account_changes, users
 from accounts.clock import Instant
 from accounts.models import AuditEvent, LoginCounter, Outbox, Role, User
-from oauth import admin_api, clients, key_rotation, keys
+from oauth import admin_api, client_changes, clients, key_rotation, keys
+from oauth.admin_api import clients as clients_api
 from oauth.admin_api import gates
 from oauth.admin_api.urls import urlpatterns
+from oauth.client_admin import ClientAdmin
 from oauth.errors import NotPermitted
 from oauth.models import Client, Session, SigningKey
 from tests import secrecy
@@ -603,7 +605,11 @@ def test_a_client_that_cannot_be_is_refused(call, owner, change):
 def test_a_client_is_changed_by_the_rules_of_its_page(call, owner):
     body = {
         "redirect_uris": ["https://a.example/cb", "com.example.app:/cb"],
+        "post_logout_redirect_uris": ["https://a.example/bye"],
         "allowed_origins": ["https://a.example"],
+        "resources": ["https://api.example"],
+        "require_pkce": False,
+        "skip_authorization": True,
         "refresh_token_lifetime": 3600,
         "may_introspect": True,
         "name": "Robot",
@@ -626,6 +632,9 @@ def test_a_client_is_changed_by_the_rules_of_its_page(call, owner):
     "body",
     [
         {"redirect_uris": ["/cb"]},
+        {"post_logout_redirect_uris": ["/bye"]},
+        {"resources": ["nothing"]},
+        {"require_pkce": None},
         {"redirect_uris": ["https://a.example/#f"]},
         {"redirect_uris": ["javascript:alert(1)"]},
         {"redirect_uris": ["https://a.example/a b"]},
@@ -646,6 +655,16 @@ def test_a_change_of_a_client_that_cannot_be_is_refused(call, owner, body):
 
     assert outcome(call("change_client", by=owner, body=body)) == (400, "invalid_request")
     assert Client.objects.filter(client_id="robot").values().get() == before
+
+
+def test_the_log_says_which_member_was_refused_and_not_what_stood_in_it(call, owner, caplog):
+    caplog.set_level("INFO", logger="authserver.refusals")
+
+    response = call("change_client", by=owner, body={"redirect_uris": ["javascript:typed-by-mistake"]})
+
+    assert "redirect_uris: " in response.json()["error_description"]
+    assert [record.reason for record in caplog.records] == ["members refused: redirect_uris"]
+    assert "typed-by-mistake" not in caplog.text
 
 
 @pytest.mark.django_db(transaction=True)
@@ -696,6 +715,12 @@ def test_everybody_is_signed_out_of_a_client(call, owner, cast, editor, bob):
 def test_clients_are_searched(call, owner):
     assert [row["client_id"] for row in call("list_clients", by=owner).json()["results"]] == ["console", "robot"]
     assert [row["client_id"] for row in call("GET clients?q=ROB", by=owner).json()["results"]] == ["robot"]
+
+
+def test_whatever_the_page_of_a_client_changes_can_be_changed_here():
+    page = {name for _, options in ClientAdmin.fieldsets for name in options["fields"]} - {*ClientAdmin.readonly_fields}
+
+    assert {*client_changes.CHANGEABLE} == page == {*clients_api.ClientChange().fields} - {"reason"}
 
 
 # --- Lockouts, keys, audit, roles ----------------------------------------------------------------

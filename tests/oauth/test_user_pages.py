@@ -310,3 +310,9 @@ def test_a_user_who_is_not_there_is_not_found(browser_as):
 )
 def test_a_device_is_told_in_words(user_agent, words):
     assert devices.in_words(user_agent) == words
+
+
+def test_the_way_back_from_an_act_is_called_as_the_user_is(browser_as, alice):
+    text = browser_as("support").get(act_page("sign-out-everywhere", alice)).content.decode()
+
+    assert f'<a href="{page("change", alice)}">alice</a>' in text

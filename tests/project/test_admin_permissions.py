@@ -24,7 +24,22 @@ from oauth import key_rotation
 from oauth.models import Client, Session, SigningKey
 from oauth.user_acts import ACTS
 from tests.conftest import PASSWORD
-from tests.staff import act, confirm, enrol, errors_in, form_of, give_role, let_in, log_in, messages_in, page, password_page
+from tests.staff import (
+    act,
+    code_of,
+    confirm,
+    enrol,
+    errors_in,
+    form_of,
+    give_role,
+    let_in,
+    log_in,
+    messages_in,
+    page,
+    password_page,
+    send_code,
+    send_password,
+)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.checklist(101)]
 
@@ -254,6 +269,23 @@ def test_the_table_knows_every_address_of_the_admin(rows):
 
 def _views():
     return ("changelist", "add", "change", "history", "delete")
+
+
+def test_who_signed_in_and_is_no_staff_gets_no_page_of_the_admin_and_changes_nothing(alice, rows):
+    enrol(alice)
+    browser = Browser(raise_request_exception=False)
+    send_password(browser, "alice")
+    assert send_code(browser, code_of(alice)).status_code == 302
+    assert browser.get("/account").status_code == 200  # signed in, with a second factor
+    before = everything()
+
+    for path, form in addresses(rows).values():
+        if path == reverse("admin:login"):
+            continue  # 403: the table's
+        for response in (browser.get(path), browser.post(path, form)):
+            assert (response.status_code, response["Location"].partition("?")[0]) == (302, reverse("admin:login")), path
+    assert browser.get("/admin/", follow=True).status_code == 403
+    assert everything() == before
 
 
 @pytest.mark.parametrize("persona", PERSONAS)

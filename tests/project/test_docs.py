@@ -153,6 +153,17 @@ def test_every_link_leads_to_a_file_and_a_heading_that_exist() -> None:
     assert [f"{page.name}: {link}" for page, link in links if not leads_somewhere(link, page=page)] == []
 
 
+def test_the_pictures_are_small_and_each_is_shown_on_a_page() -> None:
+    shown = {
+        (page.parent / link).resolve() for page in PAGES for link in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+    }
+    sizes = {path: path.stat().st_size for path in (ROOT / "docs/images").iterdir()}
+
+    assert {path.resolve() for path in sizes} == shown
+    assert [path.name for path, size in sizes.items() if size > 120_000] == []
+    assert sum(sizes.values()) < 1_500_000
+
+
 def test_every_file_that_a_page_names_exists() -> None:
     pattern = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[\w./]+)`")
     named = [(page, name) for page in PAGES for name in pattern.findall(prose(page))]

@@ -23,15 +23,14 @@ CALLERS = {
     "oauth.grant_types.password": {"/oauth/token"},
     "oauth.account_api._prove_again": {"/api/v1/me/password", "/api/v1/me/email"},
     "accounts.authentication.authenticate": {"/sign-in"},  # Backend's, which allauth's form for signing in calls
-    "accounts.sign_in_adapters.reauthenticate": {"/sign-in/again"},
-    "accounts.admin_site._prove": {"/admin/password_change/"},
+    "accounts.current_password.verify": {"/sign-in/again", "/admin/password_change/", "/account/password", "/account/email"},
     "oauth.sign_in.verify_password": set(),  # hands the question on
 }
-PAGES = ("/admin/", "/sign-in")
+PAGES = ("/admin/", "/sign-in", "/account/")
 DOORS = sorted(set().union(*CALLERS.values()))
 
 # Where a password is set and none is verified.
-SETS_ALONE = {"/admin/accounts/user/add/", "/admin/accounts/user/{}/password/", "/api/v1/register", "/password-reset/confirm"}
+SETS_ALONE = {"/admin/accounts/user/add/", "/admin/accounts/user/{}/password/", "/api/v1/register", "/register", "/password-reset/confirm"}
 
 NEW_PASSWORD = "another horse, another battery"
 
@@ -77,7 +76,8 @@ def content_of(response):
 
 
 @pytest.mark.django_db
-def test_every_page_with_a_field_for_a_password_is_on_the_list(make_user):
+def test_every_page_with_a_field_for_a_password_is_on_the_list(make_user, settings):
+    settings.REGISTRATION = "open"
     staff = make_user("staff", is_staff=True, is_superuser=True)
     anybody, browser = Browser(raise_request_exception=False), Browser(raise_request_exception=False)
     let_in(browser, staff)
@@ -153,6 +153,14 @@ def present(alice, sign_in, _portal):
                     return inside.post(door, {"password": password, "csrfmiddlewaretoken": token_in(page)}).status_code == 302
             case "/admin/password_change/":
                 form = {"old_password": password, "new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+                page = inside.get(door)
+                return inside.post(door, form | {"csrfmiddlewaretoken": token_in(page)}).status_code == 302
+            case "/account/password":
+                form = {"current_password": password, "new_password": NEW_PASSWORD, "again": NEW_PASSWORD}
+                page = inside.get(door)
+                return inside.post(door, form | {"csrfmiddlewaretoken": token_in(page)}).status_code == 302
+            case "/account/email":
+                form = {"current_password": password, "email": "new@example.com"}
                 page = inside.get(door)
                 return inside.post(door, form | {"csrfmiddlewaretoken": token_in(page)}).status_code == 302
             case "/api/v1/me/password":

@@ -170,11 +170,11 @@ def test_each_refused_password_is_counted_by_its_door_and_reason(sign_in, client
     sign_in(username="nobody")
     sign_in(username="bob")
     sign_in(password="x" * 5000)
-    client.post("/sign-in", {"login": "alice", "password": PASSWORD})
+    client.post("/sign-in", {"login": "alice", "password": "wrong"})
 
     for reason in ("wrong password", "unknown user", "disabled user", "password too long"):
         assert counted("auth_failed_login_attempts_total", door="token", reason=reason) == 1
-    assert counted("auth_failed_login_attempts_total", door="admin", reason="not staff") == 1
+    assert counted("auth_failed_login_attempts_total", door="browser", reason="wrong password") == 1
 
 
 def test_rotation_retry_and_reuse_are_counted(signed_in, refresh, counted):
