@@ -9,7 +9,7 @@ export UV_SYSTEM_CERTS := 1
 READY := $(or $(AUTH_SERVICE__DATA_DIR),data)/.ready-$(firstword $(shell printf %s "$$AUTH_SERVICE__DB_URL" | cksum))
 INSTALL = $(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python -r
 
-.PHONY: help run test hostile bench bench-admin screenshots check format translations lock clean
+.PHONY: help run test hostile bench bench-admin screenshots check format translations conformance lock clean
 help: ## list the targets
 	@grep -hE "^[a-z-]+:.*##" $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -45,6 +45,9 @@ format: .venv/.dev ## write the code in the house's form
 
 translations: .venv/.dev ## gather what pages say into locale/ru and compile it
 	$(BIN)/python tests/translations.py
+
+conformance: .venv/.dev ## write docs/conformance.md out of the marks of the tests
+	$(BIN)/python tests/conformance.py
 
 lock: .venv/.uv ## resolve the dependencies of pyproject.toml anew
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header pyproject.toml -o requirements.txt

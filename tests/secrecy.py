@@ -31,6 +31,7 @@ NOT_GATHERED = {
     "django.db.backends": "SQL at DEBUG carries its parameters; the settings never let it through (test_logs.py)",
     "httpx": "the tests' own client",
     "httpcore": "the tests' own client",
+    "requests_oauthlib": "a client under test, which prints what it sends",
     "urllib3": "the tests' own client",
     "hypothesis": "it prints what it generates",
     "asyncio": "of the tests' own servers",

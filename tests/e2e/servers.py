@@ -50,6 +50,10 @@ class Server:
         """All that it has printed and logged so far."""
         return self.log.read_text(encoding="utf-8")
 
+    def manage(self, *arguments: str) -> str:
+        """What a command of manage.py prints that works on this server's database."""
+        return run([sys.executable, "manage.py", *arguments], cwd=ROOT, environment=self.environment)
+
 
 @contextmanager
 def authserver(folder: Path, *, postgres_url: str | None = None, **variables: str) -> Iterator[Server]:

@@ -1,0 +1,34 @@
+// An app that signs a user in with npm's openid-client, which is given the issuer alone.
+import { appears, asked, done } from './conversation.mjs'
+import * as client from 'openid-client'
+
+const app = await asked()
+const authentication = app.clientSecret ? client.ClientSecretBasic(app.clientSecret) : client.None()
+const config = await client.discovery(new URL(app.issuer), app.clientId, undefined, authentication, {
+  execute: [client.allowInsecureRequests, client.enableNonRepudiationChecks],
+})
+
+const verifier = client.randomPKCECodeVerifier()
+const [state, nonce] = [client.randomState(), client.randomNonce()]
+const url = client.buildAuthorizationUrl(config, {
+  redirect_uri: app.redirectUri,
+  scope: app.scope,
+  code_challenge: await client.calculatePKCECodeChallenge(verifier),
+  code_challenge_method: 'S256',
+  state,
+  nonce,
+})
+const tokens = await client.authorizationCodeGrant(config, new URL(await appears(url.href)), {
+  pkceCodeVerifier: verifier,
+  expectedState: state,
+  expectedNonce: nonce,
+  idTokenExpected: true,
+})
+const claims = tokens.claims()
+const userinfo = await client.fetchUserInfo(config, tokens.access_token, claims.sub)
+const refreshed = await client.refreshTokenGrant(config, tokens.refresh_token)
+const introspected = app.clientSecret ? await client.tokenIntrospection(config, refreshed.access_token) : undefined
+await client.tokenRevocation(config, refreshed.refresh_token)
+const refusal = await client.refreshTokenGrant(config, refreshed.refresh_token).then(() => 'none', (error) => error.error)
+
+done({ claims, userinfo, tokens, refreshed, introspected, refusal })
