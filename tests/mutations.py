@@ -1225,6 +1225,13 @@ MUTATIONS = (
         "tests/accounts/test_recent_sign_in.py",
     ),
     Mutation(
+        "accounts/careful_admin.py",
+        "or a browser that was left open makes",
+        '        if request.method != "POST" or is_recent(request):\n',
+        "        if True:\n",
+        "tests/project/test_admin_permissions.py",
+    ),
+    Mutation(
         "accounts/audit_admin.py",
         "or a browser that was left open hands out",
         "        if not is_recent(request):\n",
