@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts import audit_tally, clock
 from accounts.models import AuditEvent
 from authserver.admin import overview
+from oauth import key_rotation
 from oauth.models import Session, SigningKey
 from tests.staff import let_in
 
@@ -139,6 +140,7 @@ def test_each_card_is_for_who_may_see_what_it_tells(look):
 
 
 def test_the_key_that_signs_is_shown_with_what_is_wrong_with_it(look, signing_key):
+    key_rotation.ensure_standby()
     page = look("view_signingkey")
     assert (page().context["signing_key"].kid, page().context["needs"]) == (signing_key.kid, [])
 
