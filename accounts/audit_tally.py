@@ -99,10 +99,6 @@ def prune() -> int:
     return removed
 
 
-def failed(events: QuerySet[AuditEvent]) -> QuerySet[AuditEvent]:
-    return events.filter(event__in=(FAILED, LOCKED))
-
-
 def _look() -> tuple[datetime, datetime, dict[datetime, Counts]]:
     """Now, the hour of the first event, and the hours that are counted."""
     now = clock.database_now()
@@ -134,8 +130,9 @@ def _between(since: datetime, until: datetime | None, *, most: int) -> Counts:
     if until is not None:
         events = events.filter(at__lt=until)
     sign_ins, few = _sum(events.filter(event=SUCCEEDED), Value(1), most=most)
-    failures, few_failures = _sum(failed(events), FAILURES, most=most)
-    return Counts(sign_ins, failures, few and few_failures)
+    failures, few_failures = _sum(events.filter(event=FAILED), FAILURES, most=most)
+    locks, few_locks = _sum(events.filter(event=LOCKED), FAILURES, most=most)
+    return Counts(sign_ins, failures + locks, few and few_failures and few_locks)
 
 
 def _sum(events: QuerySet[AuditEvent], number: Any, *, most: int) -> tuple[int, bool]:

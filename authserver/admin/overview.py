@@ -6,19 +6,19 @@ read of the audit is read by its index, up to a bound that is told.
 
 import secrets
 import uuid
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, Q, Sum
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 
 from accounts import audit_pages, audit_tally, clock
-from accounts.audit_tally import FAILED, FAILURES, SUCCEEDED, Counts, Tally, failed
+from accounts.audit_tally import FAILED, FAILURES, LOCKED, SUCCEEDED, Counts, Tally
 from accounts.clock import Instant
 from accounts.models import AuditEvent, LoginCounter, User
 from authserver.admin import sign_in_chart
@@ -86,10 +86,16 @@ def context(request: HttpRequest) -> dict[str, Any]:
 
 def failures_by_address() -> list[dict[str, Any]]:
     """The addresses with most failures among the newest of the last day, with how many accounts they tried."""
-    newest = failed(AuditEvent.objects.filter(at__gte=Instant(plus=-DAY))).order_by(*audit_pages.ORDER).values("pk")[:MOST_FAILURES]
-    rows = AuditEvent.objects.filter(pk__in=newest, address__isnull=False).order_by().values("address")
-    counted = rows.annotate(failures=Sum(FAILURES), accounts=Count("target", distinct=True, filter=~Q(target="")))
-    return [dict(each) for each in counted.order_by("-failures", "address")[:ADDRESSES]]
+    failures, accounts = Counter[str](), defaultdict[str, set[str]](set)
+    # Each by its own part of the index of events: asked for both at once, PostgreSQL reads the whole day.
+    for event in (FAILED, LOCKED):
+        newest = AuditEvent.objects.filter(event=event, at__gte=Instant(plus=-DAY)).order_by("-at").annotate(number=FAILURES)
+        for address, target, number in newest.values_list("address", "target", "number")[:MOST_FAILURES]:
+            if address is not None:
+                failures[address] += number
+                accounts[address] |= {target} - {""}
+    most = sorted(failures, key=lambda address: (-failures[address], address))[:ADDRESSES]
+    return [{"address": address, "failures": failures[address], "accounts": len(accounts[address])} for address in most]
 
 
 def staff_actions() -> list[AuditEvent]:

@@ -118,4 +118,4 @@ def test_the_statements_of_a_look_do_not_grow_with_the_events(hour, count_statem
     with count_statements() as statements:
         audit_tally.read()
 
-    assert len(statements) <= 5
+    assert len(statements) <= 6

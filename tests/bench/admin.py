@@ -124,6 +124,9 @@ def measure() -> None:
                 answer = browser.get(path)
                 times.append((time.perf_counter() - began) * 1000)
             assert answer.status_code == 200, (path, answer.status_code)
+        if os.environ.get("BENCH_SLOWEST"):
+            for each in sorted(captured, key=lambda each: -float(each["time"]))[:4]:
+                print(f"          {float(each['time']) * 1000:>8.0f} ms  {each['sql'][:600]}")
         print(f"{statistics.median(times):>9.0f} {statistics.quantiles(times, n=20)[-1]:>8.0f} {len(captured):>10}  {path}")
 
 
