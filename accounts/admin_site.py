@@ -13,7 +13,6 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.urls.resolvers import URLPattern, URLResolver
-from django.utils.translation import gettext as _
 
 from accounts import audit, authentication, epochs, passwords
 from accounts.actors import Actor, actor_of
@@ -58,7 +57,7 @@ class OwnPasswordForm(AdminPasswordChangeForm):
                 audit.record("user:sign_in:failed", target=self.user.pk, detail=detail, **self.actor | {"actor_id": None})
             self.add_error("old_password", self.error_messages["password_incorrect"])
         except (Throttled, Locked, Busy, Full):
-            self.add_error("old_password", _("Too many attempts. Try again later."))
+            self.add_error("old_password", "Too many attempts. Try again later.")
 
     def save(self, commit: bool = True) -> User:
         """Raises epochs.Stale."""
@@ -78,7 +77,7 @@ class OwnPassword(PasswordChangeView):
             with transaction.atomic():
                 return super().form_valid(form)
         except epochs.Stale:
-            form.add_error(None, _("The account was changed meanwhile. Try again."))
+            form.add_error(None, "The account was changed meanwhile. Try again.")
             return self.form_invalid(form)
 
 
