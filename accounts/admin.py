@@ -14,6 +14,7 @@ from django.forms import ModelForm, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from accounts import audit, outbox, passwords, users
 from accounts.actors import actor_of
@@ -22,7 +23,7 @@ from accounts.careful_admin import CarefulAdmin, Changes
 from accounts.lockout_admin import LockoutAdmin
 from accounts.models import AuditEvent, LoginCounter, Refusal, Role, User
 
-LAST_SUPERUSER = "This is the last active superuser. Make another one first: else nobody could do what only superusers may."
+LAST_SUPERUSER = _("This is the last active superuser. Make another one first: else nobody could do what only superusers may.")
 STAFF_FIELDS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
 admin.site.unregister(Group)

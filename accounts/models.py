@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
 from django.db.models.expressions import RawSQL
 from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext_lazy as _
 
 from accounts import clock, identifiers, roles
 from accounts.fields import CanonicalField
@@ -58,7 +59,7 @@ class UserManager(BaseUserManager.from_queryset(UserQuerySet)):  # type: ignore[
             with transaction.atomic():
                 user.save(using=self._db)
         except IntegrityError:
-            raise ValidationError("Another user took this name or e-mail just now.") from None
+            raise ValidationError(_("Another user took this name or e-mail just now.")) from None
         return user
 
     def create_superuser(self, username: str, email: str = "", password: str | None = None, **fields: Any) -> "User":
@@ -133,7 +134,7 @@ class User(AbstractBaseUser, PermissionsMixin):
                 errors[source] = str(error)
             else:
                 if User.objects.exclude(pk=self.pk).filter(**{column: canonical}).exists():
-                    errors[source] = ValidationError("Another user has this one, perhaps in other letters.", code="taken")
+                    errors[source] = ValidationError(_("Another user has this one, perhaps in other letters."), code="taken")
         if errors:
             raise ValidationError(errors)
 
