@@ -59,7 +59,7 @@ class PasswordField(forms.CharField):
 
 class ProfileForm(forms.Form):
     name = PlainField(
-        label=_("Name"),
+        label=_("Your name"),
         max_length=200,
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "name"}),

@@ -147,6 +147,9 @@ class UserAdmin(CarefulAdmin, DjangoUserAdmin[User]):
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         """Django's page, in one transaction with the record of what it did."""
+        again = self.asked_again(request)
+        if again is not None:
+            return again
         with transaction.atomic():
             response: HttpResponse = super().user_change_password(request, id, form_url)
         return response

@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import audit
 from accounts.actors import actor_of
 from accounts.confirm_page import confirmation
+from accounts.recent_sign_in import ask_again, is_recent
 from accounts.templatetags.frame import translated
 
 MOST_AT_ONCE = 500
@@ -98,6 +99,20 @@ class CarefulAdmin(admin.ModelAdmin[Any]):
         return {name: action for name, action in super().get_actions(request).items() if name != "delete_selected"}
 
     # --- What is written, and recorded ---
+
+    def changeform_view(self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None) -> Any:
+        return self.asked_again(request) or super().changeform_view(request, object_id, form_url, extra_context)
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        return self.asked_again(request) or super().delete_view(request, object_id, extra_context)
+
+    def asked_again(self, request: HttpRequest) -> HttpResponse | None:
+        """The way to prove who one is, for a form that was sent long after that; its page then comes as it was, and nothing is saved."""
+        # SECURITY: or a browser that was left open makes somebody an owner.
+        if request.method != "POST" or is_recent(request):
+            return None
+        self.message_user(request, gettext("Nothing was saved: your sign-in was too long ago. Now it can be."), "warning")
+        return ask_again(request, back_to=request.get_full_path())
 
     def formfield_for_manytomany(self, db_field: Any, request: Any = None, **kwargs: Any) -> Any:
         """Checkboxes: a choice of many without the key that has to be held down."""

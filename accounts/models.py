@@ -329,3 +329,17 @@ class AuditEvent(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         raise AppendOnly
+
+
+class AuditTally(models.Model):
+    """The sign-ins of one hour, counted from the audit once it was over (audit_tally.py)."""
+
+    hour = models.DateTimeField(primary_key=True)
+    sign_ins = models.PositiveBigIntegerField()
+    failures = models.PositiveBigIntegerField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H}:00"

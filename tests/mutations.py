@@ -148,11 +148,18 @@ MUTATIONS = (
         ADMIN_API,
     ),
     Mutation(
-        "accounts/browser_proof.py",
-        "of this very user",
-        "get_authentication_records(request, request.user)",
-        'request.session.get("account_authentication_methods", [])',
-        "tests/accounts/test_browser_proof.py",
+        "accounts/account_pages.py",
+        "the epoch that began here",
+        "    user.session_epoch, user.password = epoch, encoded or user.password\n",
+        '    user.refresh_from_db(fields=("session_epoch", "password"))\n',
+        "tests/accounts/test_account_pages.py",
+    ),
+    Mutation(
+        "oauth/account_pages.py",
+        "another user's is nothing",
+        "filter(pk=id, user=user).first()",
+        "filter(pk=id).first()",
+        "tests/oauth/test_account_pages.py",
     ),
     Mutation(
         DEVICES,
@@ -656,8 +663,8 @@ MUTATIONS = (
     Mutation(
         "accounts/authentication.py",
         "is_active and session_epoch again",
-        "filter(pk=user.pk, is_active=True,",
-        "filter(pk=user.pk,",
+        "filter(pk=user.pk, is_active=True, session_epoch",
+        "filter(pk=user.pk, session_epoch",
         "tests/oauth/test_password_grant.py",
     ),
     Mutation(
@@ -1216,6 +1223,13 @@ MUTATIONS = (
         "    if records and request.user.has_second_factor:",
         "    if False:",
         "tests/accounts/test_recent_sign_in.py",
+    ),
+    Mutation(
+        "accounts/careful_admin.py",
+        "or a browser that was left open makes",
+        '        if request.method != "POST" or is_recent(request):\n',
+        "        if True:\n",
+        "tests/project/test_admin_permissions.py",
     ),
     Mutation(
         "accounts/audit_admin.py",

@@ -1,33 +1,39 @@
-"""The overview: what needs attention, the last day beside the day before, who fails from where, and what staff did.
+"""The overview: what needs attention, the last day beside the day before, two weeks of sign-ins, who fails from where, what staff did.
 
-Events are counted within a day, by their index, up to a bound that is told. Of a name that fails again and again the audit has one row
-a minute, with a count, and its lock has the last of them: so failures are added up, not their rows counted.
+No large table is counted: sign-ins come from the tally by the hour (accounts.audit_tally), live sessions from a sample, and whatever is
+read of the audit is read by its index, up to a bound that is told.
 """
 
+import secrets
+import uuid
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Case, Count, IntegerField, Q, QuerySet, Sum, Value, When
-from django.db.models.fields.json import KT
-from django.db.models.functions import Cast, Coalesce
+from django.db import connection
+from django.db.models import Count, Q, Sum
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit_pages
+from accounts import audit_pages, audit_tally, clock
+from accounts.audit_tally import FAILED, FAILURES, SUCCEEDED, Counts, Tally, failed
 from accounts.clock import Instant
-from accounts.models import AuditEvent, User
+from accounts.models import AuditEvent, LoginCounter, User
+from authserver.admin import sign_in_chart
+from oauth import key_report, key_rows, keys
+from oauth.key_schedule import State
+from oauth.models import Session
 
 DAY = timedelta(days=1)
-MOST_COUNTED = 10_000
 MOST_FAILURES = 5000
+MOST_LOCKED = 1000
 ADDRESSES = 8
 ATTACK = 50  # failures from one address, of those that were read
 ACTIONS = 8
 MOST_STAFF = 200
-SUCCEEDED, FAILED, LOCKED = "user:sign_in:succeeded", "user:sign_in:failed", "user:lockout:started"
-FAILURES = Coalesce(Cast(KT("detail__count"), IntegerField()), Case(When(event=FAILED, then=1), default=0))
+SAMPLE = 500
 ALARMS = {
     "session:refresh_token:reused": _("A refresh token was used twice: somebody may have a copy of it."),
     "network:password_spraying:detected": _("Passwords are being sprayed: few guesses at each of many names."),
@@ -43,30 +49,44 @@ class Need:
 
 @dataclass(frozen=True)
 class Card:
+    """`note` says what the number is of."""
+
     label: Any
     value: str
-    before: str
+    note: Any
     url: str
+
+
+@dataclass(frozen=True)
+class KeyCard:
+    """The key that signs now; None where an instant is not known."""
+
+    kid: str
+    algorithm: str
+    signs_since: datetime | None
+    next_signs_from: datetime | None
 
 
 def context(request: HttpRequest) -> dict[str, Any]:
     """What the person at the browser may see of it."""
-    if not request.user.has_perm("accounts.view_auditevent"):
-        return {"needs": _people_needs(request), "overview_events": False}
-    sources = failures_by_address()
-    return {
-        "needs": [*_alarms(), *_attacks(sources), *_people_needs(request)],
-        "overview_events": True,
-        "day_cards": [_sign_ins(), _failed_sign_ins()],
-        "sources": sources,
-        "most_failures": MOST_FAILURES,
-        "staff_actions": staff_actions(),
-    }
+    may = request.user.has_perm
+    shown: dict[str, Any] = {"needs": [], "cards": [], "overview_events": may("accounts.view_auditevent")}
+    if shown["overview_events"]:
+        _add_events(shown)
+    if may("accounts.view_logincounter"):
+        shown["cards"].append(_locked_now())
+    if may("oauth.view_session"):
+        shown["cards"].append(_live_sessions())
+    if may("oauth.view_signingkey"):
+        shown["signing_key"], needs = _signing_key()
+        shown["needs"] += needs
+    shown["needs"] += _people_needs(request)
+    return shown
 
 
 def failures_by_address() -> list[dict[str, Any]]:
     """The addresses with most failures among the newest of the last day, with how many accounts they tried."""
-    newest = _failed(AuditEvent.objects.filter(at__gte=Instant(plus=-DAY))).order_by(*audit_pages.ORDER).values("pk")[:MOST_FAILURES]
+    newest = failed(AuditEvent.objects.filter(at__gte=Instant(plus=-DAY))).order_by(*audit_pages.ORDER).values("pk")[:MOST_FAILURES]
     rows = AuditEvent.objects.filter(pk__in=newest, address__isnull=False).order_by().values("address")
     counted = rows.annotate(failures=Sum(FAILURES), accounts=Count("target", distinct=True, filter=~Q(target="")))
     return [dict(each) for each in counted.order_by("-failures", "address")[:ADDRESSES]]
@@ -85,30 +105,95 @@ def staff_actions() -> list[AuditEvent]:
     return rows
 
 
-def _sign_ins() -> Card:
-    day, before = (events.filter(event=SUCCEEDED).annotate(number=Value(1)) for events in _two_days())
-    return Card(_("Sign-ins"), _added(day), _added(before), _events(event=SUCCEEDED, when="day"))
+def live_sessions(*, sample: int = SAMPLE) -> tuple[int, bool]:
+    """How many sessions are alive, and whether that is an estimate.
+
+    Ids are drawn evenly, so the sessions behind a random id are a sample; of those, how many live is asked, and the table's size is what
+    the database knows of it.
+    """
+    start = uuid.UUID(bytes=secrets.token_bytes(16))
+    drawn = list(Session.objects.filter(pk__gte=start).order_by("pk").values_list("pk", flat=True)[:sample])
+    if len(drawn) < sample:
+        drawn += Session.objects.filter(pk__lt=start).order_by("pk").values_list("pk", flat=True)[: sample - len(drawn)]
+    alive = Session.objects.live().filter(pk__in=drawn).count()
+    if len(drawn) < sample:
+        return alive, False
+    return round(alive / sample * max(_rows_of(Session._meta.db_table), sample)), True
 
 
-def _failed_sign_ins() -> Card:
-    day, before = (_failed(events).annotate(number=FAILURES) for events in _two_days())
-    return Card(_("Failed sign-ins"), _added(day), _added(before), _events(event=FAILED, when="day"))
+def _rows_of(table: str) -> int:
+    """About how many rows there are: PostgreSQL's planner knows; SQLite's tables are small enough to be counted."""
+    if connection.vendor != "postgresql":
+        return Session.objects.count()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [table])
+        [rows] = cursor.fetchone()
+        return int(rows)
 
 
-def _two_days() -> tuple[QuerySet[AuditEvent], QuerySet[AuditEvent]]:
-    """The events of the last 24 hours, and of those before."""
-    day, before = Instant(plus=-DAY), Instant(plus=-2 * DAY)
-    return AuditEvent.objects.filter(at__gte=day), AuditEvent.objects.filter(at__gte=before, at__lt=day)
+def _add_events(shown: dict[str, Any]) -> None:
+    sources, tally = failures_by_address(), audit_tally.read()
+    days = tally.days()
+    shown["needs"] += [*_alarms(), *_attacks(sources)]
+    shown["cards"] += _sign_in_cards(tally)
+    shown |= {
+        "days": days,
+        "drawing": sign_in_chart.draw(days),
+        "is_whole": all(counts.is_whole for _, counts in days),
+        "sources": sources,
+        "most_failures": MOST_FAILURES,
+        "staff_actions": staff_actions(),
+    }
 
 
-def _failed(events: QuerySet[AuditEvent]) -> QuerySet[AuditEvent]:
-    return events.filter(event__in=(FAILED, LOCKED))
+def _sign_in_cards(tally: Tally) -> list[Card]:
+    day, before = tally.last_day(), tally.day_before()
+    return [
+        Card(_("Sign-ins"), _said(day, day.sign_ins), _note(_said(before, before.sign_ins)), _events(event=SUCCEEDED, when="day")),
+        Card(_("Failed sign-ins"), _said(day, day.failures), _note(_said(before, before.failures)), _events(event=FAILED, when="day")),
+        Card(_("Share that failed"), _percent(day), _note(_percent(before)), _events(event=FAILED, when="day")),
+    ]
 
 
-def _added(events: QuerySet[Any]) -> str:
-    """The sum of `number` over so many rows at most: it is told in the same time, whatever the table holds."""
-    found = events.order_by().values("pk", "number")[: MOST_COUNTED + 1].aggregate(rows=Count("pk"), total=Sum("number"))
-    return f"{found['total']}+" if found["rows"] > MOST_COUNTED else str(found["total"] or 0)
+def _said(counts: Counts, number: int) -> str:
+    return f"{number_format(number, force_grouping=True)}{'' if counts.is_whole else '+'}"
+
+
+def _percent(counts: Counts) -> str:
+    return "—" if counts.failure_rate is None else f"{number_format(counts.failure_rate, 1)} %"
+
+
+def _note(before: str) -> Any:
+    return _("in the last 24 hours; %(before)s in those before") % {"before": before}
+
+
+def _locked_now() -> Card:
+    locked = LoginCounter.objects.locked().order_by().values("pk")[: MOST_LOCKED + 1].count()
+    value = f"{MOST_LOCKED}+" if locked > MOST_LOCKED else str(locked)
+    return Card(_("Locked now"), value, _("names that a source has to wait for"), reverse("admin:accounts_logincounter_changelist"))
+
+
+def _live_sessions() -> Card:
+    number, is_estimate = live_sessions()
+    note = _("estimated from a sample") if is_estimate else _("in apps, at this moment")
+    return Card(_("Live sessions"), number_format(number, force_grouping=True), note, reverse("admin:oauth_session_changelist"))
+
+
+def _signing_key() -> tuple[KeyCard | None, list[Need]]:
+    schedule, now = key_rows.current(), clock.database_now()
+    lines = key_report.lines(schedule, now=now)
+    signing = next((line for line in lines if line.state is State.ACTIVE), None)
+    standby = next((line for line in lines if line.state is State.STANDBY), None)
+    needs, url = [], reverse("admin:oauth_signingkey_changelist")
+    if signing is None:
+        needs.append(Need(_("No key signs: nobody gets tokens. Run manage.py bootstrap."), url))
+    elif standby is None:
+        needs.append(Need(_("No signing key stands by: none can take over when the one that signs has to go."), url))
+    if keys.ring.state() == "unreadable":
+        needs.append(Need(_("The signing keys do not open with this server's encryption keys."), url))
+    if signing is None:
+        return None, needs
+    return KeyCard(signing.kid, signing.algorithm, signing.signs_from, standby.signs_from if standby else None), needs
 
 
 def _alarms() -> list[Need]:

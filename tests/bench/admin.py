@@ -12,8 +12,9 @@ from tests.postgres import postgres
 ROOT = Path(__file__).resolve().parent.parent.parent
 USERS = int(os.environ.get("BENCH_USERS", "100000"))
 EVENTS = int(os.environ.get("BENCH_EVENTS", "5000000"))
-ROUNDS = 9
-DAYS = 14
+ROUNDS = 21
+DAYS = 90
+TARGET_MS = 100  # of the overview
 PATHS = (
     "/admin/",
     "/admin/accounts/auditevent/",
@@ -23,7 +24,7 @@ PATHS = (
     "/admin/accounts/auditevent/?q=user-77",
     "/admin/accounts/user/",
 )
-# As rows come in: ids, users and time grow together; one sign-in of ten fails, one event of a hundred thousand is a token's reuse.
+# As rows come in: ids, users and time grow together; one sign-in of fifty fails, one event of a hundred thousand is a token's reuse.
 FILL_USERS = """
 INSERT INTO accounts_user (id, password, is_superuser, username, username_canonical, email, email_canonical, name, is_active,
     awaits_confirmation, is_staff, session_epoch, last_totp_step, created_at)
@@ -34,10 +35,15 @@ FILL_EVENTS = """
 INSERT INTO accounts_auditevent (at, event, actor_id, target, client_id, address, user_agent, error_id, detail)
 SELECT now() - (%(days)s * (1 - n / %(events)s::float8)) * interval '1 day',
     CASE WHEN n %% 100000 = 0 THEN 'session:refresh_token:reused'
-        WHEN n %% 10 = 0 THEN 'user:sign_in:failed' ELSE 'user:sign_in:succeeded' END,
-    CASE WHEN n %% 10 = 0 THEN NULL ELSE md5((n %% %(users)s + 1)::text)::uuid END, md5((n %% %(users)s + 1)::text)::uuid::text, 'editor',
-    ('198.51.' || (n %% 100) || '.' || (n %% 250))::inet, 'Bench/1', CASE WHEN n %% 10 = 0 THEN left(md5(n::text), 16) ELSE '' END, '{}'
+        WHEN n %% 50 = 0 THEN 'user:sign_in:failed' ELSE 'user:sign_in:succeeded' END,
+    CASE WHEN n %% 50 = 0 THEN NULL ELSE md5((n %% %(users)s + 1)::text)::uuid END, md5((n %% %(users)s + 1)::text)::uuid::text, 'editor',
+    ('198.51.' || (n %% 100) || '.' || (n %% 250))::inet, 'Bench/1', CASE WHEN n %% 50 = 0 THEN left(md5(n::text), 16) ELSE '' END, '{}'
 FROM generate_series(1, %(events)s) n
+"""
+# Those that no constraint needs: making them once after the fill takes far less than keeping them up with every row.
+INDEXES = """
+SELECT i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid) FROM pg_index i
+WHERE i.indrelid = 'accounts_auditevent'::regclass AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.indexrelid)
 """
 
 
@@ -68,8 +74,16 @@ def measure() -> None:
     started = time.monotonic()
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")
+        cursor.execute("SET maintenance_work_mem = '1GB'")
+        cursor.execute("ALTER TABLE accounts_auditevent SET UNLOGGED")
+        cursor.execute(INDEXES)
+        indexes = cursor.fetchall()
+        for name, _ in indexes:
+            cursor.execute(f"DROP INDEX {name}")
         cursor.execute(FILL_USERS, [USERS])
         cursor.execute(FILL_EVENTS, {"events": EVENTS, "users": USERS, "days": DAYS})
+        for _, definition in indexes:
+            cursor.execute(definition)
         cursor.execute("VACUUM ANALYZE")
         cursor.execute("SET statement_timeout = '2s'")
     print(f"{USERS} users and {EVENTS} events, made in {time.monotonic() - started:.0f} s\n")
@@ -77,7 +91,7 @@ def measure() -> None:
     owner = User.objects.create_superuser("owner", password="of no use here")
     TOTP.activate(owner, generate_totp_secret())
     let_in(browser, owner)
-    print(f"{'median ms':>9} {'slowest':>8} {'statements':>10}  page")
+    print(f"{'median ms':>9} {'p95':>8} {'statements':>10}  page (target of the overview: {TARGET_MS} ms)")
     for path in PATHS:
         times = []
         for _ in range(ROUNDS):
@@ -86,7 +100,7 @@ def measure() -> None:
                 answer = browser.get(path)
                 times.append((time.perf_counter() - began) * 1000)
             assert answer.status_code == 200, (path, answer.status_code)
-        print(f"{statistics.median(times):>9.0f} {max(times):>8.0f} {len(captured):>10}  {path}")
+        print(f"{statistics.median(times):>9.0f} {statistics.quantiles(times, n=20)[-1]:>8.0f} {len(captured):>10}  {path}")
 
 
 if __name__ == "__main__":

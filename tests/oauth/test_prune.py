@@ -53,7 +53,7 @@ def test_a_session_goes_thirty_days_after_it_has_expired(make_session, prune):
     said = prune()
 
     assert {*Session.objects.values_list("pk", flat=True)} == kept
-    assert "sessions            1 removed of 4" in said
+    assert "sessions             1 removed of 4" in said
 
 
 def test_how_long_it_is_kept_can_be_said(make_session, prune):
@@ -174,9 +174,9 @@ def test_old_refusals_expired_codes_and_expired_browser_sessions_go_too(alice, p
     assert [refusal.pk for refusal in Refusal.objects.all()] == ["f" * 16]
     assert [token.purpose for token in OneTimeToken.objects.all()] == ["fresh"]
     assert [session.session_key for session in BrowserSession.objects.all()] == ["new"]
-    assert "refusals            5 removed" in said
-    assert "one-time codes      1 removed" in said
-    assert "browser sessions    1 removed" in said
+    assert "refusals             5 removed" in said
+    assert "one-time codes       1 removed" in said
+    assert "browser sessions     1 removed" in said
 
 
 def test_long_work_tells_how_far_it_is(make_session, monkeypatch, prune):

@@ -346,6 +346,33 @@ def test_no_address_is_a_failure_of_the_server_whatever_follows_it(cast, rows, p
     assert {path: status for path, status in answers.items() if status not in {200, 301, 302, 400, 403, 404, 405}} == {}
 
 
+@pytest.mark.checklist(104)
+def test_long_after_the_sign_in_no_form_changes_anything(cast, rows):
+    before = everything()
+    browser = Browser()
+    let_in(browser, cast["root"], ago=timedelta(minutes=16))
+
+    answers = {name: browser.post(path, form) for name, (path, form) in addresses(rows).items() if name != "logout"}
+
+    assert everything() == before
+    asked = {name for name, answer in answers.items() if answer.headers.get("Location", "").startswith("/sign-in/again?")}
+    assert asked >= {
+        "user_change",
+        "auth_user_password_change",
+        "group_add",
+        "group_change",
+        "group_delete",
+        "client_change",
+        "role_change",
+    }
+    assert asked >= {f"user_{act.slug}" for act in ACTS} | {
+        "session_revoke",
+        "signingkey_rotate",
+        "signingkey_revoke",
+        "client_rotate_secret",
+    }
+
+
 @pytest.mark.checklist(100)
 def test_every_form_needs_the_token_of_its_page(cast, rows):
     before = everything()

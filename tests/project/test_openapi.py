@@ -30,6 +30,8 @@ NOT_JSON = {
     *("/", "/admin/", "/api/docs", "/confirm-email", "/password-reset", "/password-reset/confirm", "/metrics", "/language"),
     *("/sign-in", "/sign-in/again", "/sign-in/code", "/sign-in/code/again", "/sign-in/passkey", "/sign-in/passkey/again", "/sign-out"),
     *("/oauth/authorize", "/oauth/authorize/decision", "/oauth/authorize/resume", "/oauth/logout", "/oauth/logout/confirmed"),
+    *("/account", "/account/email", "/account/password", "/account/sessions", "/account/sessions/end-others", "/account/sessions/{id}/end"),
+    *("/account/apps", "/account/apps/{id}/disconnect", "/register"),
     *("/account/security", "/account/security/authenticator", "/account/security/authenticator/remove"),
     *("/oauth/device", "/oauth/device/qr"),
     *("/account/security/passkeys/add", "/account/security/passkeys/{pk}/remove", "/account/security/recovery-codes"),
@@ -428,4 +430,5 @@ def is_as_described(document, operations):
 def methods_of(path):
     """What is answered there, as the refusal of an unknown method says; HEAD goes without saying."""
     response = Browser().generic("BREW", re.sub(r"\{\w+\}", str(uuid4()), path))
+    assert "Allow" in response.headers, path
     return {*response.headers["Allow"].split(", ")} - {"HEAD", "OPTIONS"}

@@ -6,9 +6,11 @@ from django.db import connection
 from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 
-from accounts import clock
+from accounts import audit_tally, clock
 from accounts.models import AuditEvent
 from authserver.admin import overview
+from oauth import key_rotation
+from oauth.models import Session, SigningKey
 from tests.staff import let_in
 
 pytestmark = pytest.mark.django_db
@@ -50,16 +52,19 @@ def test_the_day_stands_beside_the_day_before(look):
     happen(overview.SUCCEEDED, times=2, ago=1.5 * overview.DAY)
     happen(overview.SUCCEEDED, ago=3 * overview.DAY)
 
-    signed_in = look("view_auditevent")().context["day_cards"][0]
+    audit_tally.read(most=1000)
 
-    assert (signed_in.value, signed_in.before) == ("3", "2")
+    signed_in = look("view_auditevent")().context["cards"][0]
+
+    assert signed_in.value == "3"
+    assert str(signed_in.note) == "in the last 24 hours; 2 in those before"
 
 
 def test_a_number_stops_at_its_bound_and_says_so(look, monkeypatch):
-    monkeypatch.setattr(overview, "MOST_COUNTED", 3)
+    monkeypatch.setattr(audit_tally, "MOST_COUNTED", 3)
     happen(overview.SUCCEEDED, times=5)
 
-    assert look("view_auditevent")().context["day_cards"][0].value == "4+"
+    assert look("view_auditevent")().context["cards"][0].value == "4+"
 
 
 def test_failures_are_added_up_though_a_row_tells_of_several(look, sign_in):
@@ -67,7 +72,7 @@ def test_failures_are_added_up_though_a_row_tells_of_several(look, sign_in):
 
     assert [answer.error for answer in answers] == ["invalid_grant"] * 5 + ["account_locked"] * 2
     page = look("view_auditevent")()
-    assert page.context["day_cards"][1].value == "5"
+    assert page.context["cards"][1].value == "5"
     assert page.context["sources"] == [{"address": "127.0.0.1", "failures": 5, "accounts": 1}]
 
 
@@ -114,3 +119,48 @@ def test_the_overview_asks_as_many_statements_with_many_events_as_with_few(look)
 
     assert len([each for each in few if "accounts_auditevent" in each["sql"]]) <= 9
     assert len(few) == len(many)
+
+
+def test_two_weeks_are_drawn_and_their_numbers_stand_in_a_table(look):
+    happen(overview.SUCCEEDED, times=3)
+    happen(overview.FAILED, times=2, ago=2 * overview.DAY)
+    audit_tally.read(most=1000)
+
+    page = look("view_auditevent")()
+
+    text = page.content.decode()
+    assert len(page.context["days"]) == audit_tally.DAYS
+    assert [(bar.kind, bar.height) for bar in page.context["drawing"].bars if bar.height] == [("bad", 48), ("good", 72)]
+    assert "Show the numbers as a table" in text
+    assert "Some hours are not counted yet" not in text
+
+
+def test_each_card_is_for_who_may_see_what_it_tells(look):
+    assert [str(card.label) for card in look("view_logincounter", "view_session")().context["cards"]] == ["Locked now", "Live sessions"]
+
+
+def test_the_key_that_signs_is_shown_with_what_is_wrong_with_it(look, signing_key):
+    key_rotation.ensure_standby()
+    page = look("view_signingkey")
+    assert (page().context["signing_key"].kid, page().context["needs"]) == (signing_key.kid, [])
+
+    SigningKey.objects.exclude(pk=signing_key.pk).delete()
+    assert [str(need.text) for need in page().context["needs"]] == [
+        "No signing key stands by: none can take over when the one that signs has to go."
+    ]
+
+    SigningKey.objects.all().delete()
+    assert [str(need.text) for need in page().context["needs"]] == ["No key signs: nobody gets tokens. Run manage.py bootstrap."]
+
+
+def test_live_sessions_are_counted_where_they_are_few_and_estimated_where_they_are_many(sign_in, alice):
+    for _ in range(8):
+        sign_in()
+    Session.objects.filter(pk__in=Session.objects.values("pk")[:2]).update(revoked_at=clock.now())
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+
+    assert overview.live_sessions() == (6, False)
+    assert overview.live_sessions(sample=8) == (6, True)
+    estimates = {overview.live_sessions(sample=2) for _ in range(40)}
+    assert estimates <= {(0, True), (4, True), (8, True)}

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
-from accounts import audit_retention, browser_sessions, lockout, one_time_tokens, refusals, registration
+from accounts import audit_retention, audit_tally, browser_sessions, lockout, one_time_tokens, refusals, registration
 from oauth import authorization_codes, device_codes, key_set_use, session_pruning
 from oauth.http import STORE_DOWN
 
@@ -20,6 +20,7 @@ PROGRESS_EVERY = 100_000
 BATCHES: dict[str, Callable[[], int]] = {
     "refusals": refusals.prune,
     "login counters": lockout.prune,
+    "sign-ins by the hour": audit_tally.prune,
     "audit events": audit_retention.prune,
     "one-time codes": one_time_tokens.prune,
     "browser sessions": browser_sessions.prune,
@@ -51,6 +52,8 @@ class Command(BaseCommand):
             raise CommandError(f"--keep-days takes 0 to {MAX_KEEP_DAYS}.")
         try:
             _limit_statements()
+            # Before the events go that they are counted from.
+            self.stdout.write(f"hours whose sign-ins were counted: {sum(_until_none_is_left(audit_tally.close_hours))}")
             self._prune_sessions(timedelta(days=options["keep_days"]))
             for name, prune in BATCHES.items():
                 self._report(name, sum(_until_none_is_left(prune)))
@@ -70,7 +73,7 @@ class Command(BaseCommand):
         self._report("sessions", removed, f" of {looked_at}")
 
     def _report(self, name: str, removed: int, of_how_many: str = "") -> None:
-        self.stdout.write(f"{name:<19} {removed} removed{of_how_many}")
+        self.stdout.write(f"{name:<20} {removed} removed{of_how_many}")
 
 
 def _until_none_is_left(prune: Callable[[], int]) -> Iterator[int]:
