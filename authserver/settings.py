@@ -215,6 +215,8 @@ globals().update(email_url.settings_of(EMAIL_URL, issuer_host=_issuer.hostname, 
 
 REGISTRATION = env.text("AUTH_SERVICE__REGISTRATION", default="closed", choices=("closed", "open"))
 
+CLIENT_REGISTRATION_TOKEN = env.secret("AUTH_SERVICE__CLIENT_REGISTRATION_TOKEN", default=str)
+
 AUDIT_RETENTION_DAYS = env.integer("AUTH_SERVICE__AUDIT_RETENTION_DAYS", default=365, most=36500)
 if 0 < AUDIT_RETENTION_DAYS < 30:
     raise ConfigurationError(f"AUTH_SERVICE__AUDIT_RETENTION_DAYS is {AUDIT_RETENTION_DAYS}, but must be 0 (for ever) or 30 and more.")

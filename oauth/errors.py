@@ -103,6 +103,23 @@ class AuthorizationError(OAuthError):
     error = "invalid_request"
 
 
+class InvalidRedirectUri(OAuthError):
+    """RFC 7591 §3.2.2."""
+
+    error = "invalid_redirect_uri"
+    description = "A redirect URI is missing, or is none that a client may register: https, a loopback address, or a scheme of its own."
+
+
+class InvalidClientMetadata(OAuthError):
+    """RFC 7591 §3.2.2. Its description tells the developer which member to mend."""
+
+    error = "invalid_client_metadata"
+
+    def __init__(self, description: str) -> None:
+        self.description = description
+        super().__init__(description)
+
+
 class UnsupportedResponseType(AuthorizationError):
     """RFC 6749 §4.1.2.1."""
 

@@ -17,14 +17,18 @@ class StrictJSONParser(BaseParser):
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> dict[str, Any]:
         assert parser_context is not None  # noqa: S101 - for the type checker: REST framework gives it
-        body = read_body(parser_context["request"]._request)
-        try:
-            parsed = json.loads(body.decode(), object_pairs_hook=_members, parse_constant=_refuse)
-        except (ValueError, RecursionError):  # also what is not UTF-8, or a number too long; and brackets without end
-            raise InvalidRequest("The body is not JSON, or has a member twice.") from None
-        if not isinstance(parsed, dict):
-            raise InvalidRequest("The body must be a JSON object.")
-        return parsed
+        return parse_object(read_body(parser_context["request"]._request))
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Raises InvalidRequest."""
+    try:
+        parsed = json.loads(body.decode(), object_pairs_hook=_members, parse_constant=_refuse)
+    except (ValueError, RecursionError):  # also what is not UTF-8, or a number too long; and brackets without end
+        raise InvalidRequest("The body is not JSON, or has a member twice.") from None
+    if not isinstance(parsed, dict):
+        raise InvalidRequest("The body must be a JSON object.")
+    return parsed
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

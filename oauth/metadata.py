@@ -39,6 +39,7 @@ def document(*, algorithms: Sequence[str]) -> dict[str, Any]:
         "revocation_endpoint": f"{base}/oauth/revoke",
         "revocation_endpoint_auth_methods_supported": [*_WITH_A_SECRET, "none"],
         "device_authorization_endpoint": f"{base}/oauth/device_authorization",
+        **({"registration_endpoint": f"{base}/oauth/register"} if settings.CLIENT_REGISTRATION_TOKEN else {}),
         "scopes_supported": sorted(settings.SCOPES),
         "claims_supported": _claims(),
         "claim_types_supported": ["normal"],

@@ -10,6 +10,7 @@ urlpatterns = [
     path("oauth/device_authorization", views.device_authorization),
     path("oauth/device", device_views.device, name="device"),
     path("oauth/device/qr", device_views.picture),
+    path("oauth/register", views.register),
     path("oauth/introspect", views.introspect),
     path("oauth/revoke", views.revoke),
     path("oauth/logout", logout_views.logout, name="oauth_logout"),

@@ -1,5 +1,6 @@
 """The OAuth endpoints over HTTP: parse, authenticate the client, delegate, answer."""
 
+import hmac
 import re
 from datetime import datetime
 
@@ -8,9 +9,10 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts import clock
-from accounts.actors import user_agent
+from accounts.actors import Actor, user_agent
 from oauth import (
     ceilings,
+    client_registration,
     clients,
     device_codes,
     introspection,
@@ -23,7 +25,16 @@ from oauth import (
     scopes,
 )
 from oauth import userinfo as user_info
-from oauth.errors import InvalidRequest, NoAccessToken, TemporarilyUnavailable, UnauthorizedClient, UnsupportedGrantType
+from oauth.errors import (
+    InvalidRequest,
+    InvalidToken,
+    MethodNotAllowed,
+    NoAccessToken,
+    NotFound,
+    TemporarilyUnavailable,
+    UnauthorizedClient,
+    UnsupportedGrantType,
+)
 from oauth.grant_types import GRANT_TYPES, TokenRequest, grantable_scope, offered
 from oauth.http import NO_STORE, Form, note_client, note_shape, only, renders_oauth_errors, respond
 from oauth.models import DEVICE_CODE, Client
@@ -109,6 +120,25 @@ def userinfo(request: HttpRequest) -> HttpResponse:
     claims, told = user_info.read(value, now=clock.now())
     note_client(request, claims["client_id"])
     return respond(told)
+
+
+@sensitive_post_parameters()
+@renders_oauth_errors
+def register(request: HttpRequest) -> HttpResponse:
+    """POST /oauth/register (RFC 7591), for who has the initial access token; where none is set nobody registers by themselves."""
+    if not settings.CLIENT_REGISTRATION_TOKEN:
+        raise NotFound("There is nothing here.")
+    if request.method != "POST":
+        raise MethodNotAllowed("Use POST.", headers={"Allow": "POST"})
+    value = live_tokens.find_value(request)
+    if value is None:
+        raise NoAccessToken("no initial access token")
+    # SECURITY: or anybody makes a client that people take for one of this server's.
+    if not hmac.compare_digest(value.encode("latin-1", "replace"), settings.CLIENT_REGISTRATION_TOKEN.encode()):
+        raise InvalidToken("not the initial access token")
+    origin = _origin(request)
+    actor = Actor(actor_id=None, address=origin.address, user_agent=origin.user_agent)
+    return respond(client_registration.register(client_registration.read(request), actor=actor), status=201)
 
 
 @renders_oauth_errors

@@ -160,7 +160,7 @@ def _said(counts: Counts, number: int) -> str:
 
 
 def _percent(counts: Counts) -> str:
-    return "—" if counts.failure_rate is None else f"{number_format(counts.failure_rate, 1)} %"
+    return "—" if counts.failure_rate is None else f"{number_format(counts.failure_rate, 1)}\N{NO-BREAK SPACE}%"
 
 
 def _note(before: str) -> Any:
