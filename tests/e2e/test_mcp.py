@@ -111,7 +111,7 @@ def resource(own_server) -> Iterator[Resource]:
 
 @pytest.fixture
 def user(own_server):
-    person = Person(own_server.base_url, login="admin", password=(own_server.folder / "admin-password").read_text("utf-8").strip())
+    person = Person(own_server.base_url, login="user@example.com", password="password123")
     with person.browser:
         yield person
 
