@@ -12,6 +12,7 @@ import jwt
 from authlib.integrations.base_client.errors import OAuthError as AuthlibError
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata, get_well_known_url
+from authlib.oauth2.rfc8628 import DEVICE_CODE_GRANT_TYPE
 from authlib.oidc.core import CodeIDToken
 from authlib.oidc.discovery import OpenIDProviderMetadata
 from joserfc import jwt as jose
@@ -160,14 +161,32 @@ def _pyjwt_verifies(app: App, id_token: str, metadata: dict[str, Any]) -> dict[s
 
 
 def openid_client(app: App, person: Person, *, folder: Path) -> Outcome:
-    return _in_node("openid_client.mjs", app, person, folder=folder)
+    return Outcome(**_in_node("openid_client.mjs", app, person, folder=folder))
 
 
 def oauth4webapi(app: App, person: Person, *, folder: Path) -> Outcome:
-    return _in_node("oauth4webapi.mjs", app, person, folder=folder)
+    return Outcome(**_in_node("oauth4webapi.mjs", app, person, folder=folder))
 
 
-def _in_node(script: str, app: App, person: Person, *, folder: Path) -> Outcome:
+def authlib_on_a_device(app: App, person: Person) -> dict[str, Any]:
+    """The tokens; Authlib knows the grant, and leaves the asking to its user."""
+    session = OAuth2Session(app.client_id, token_endpoint_auth_method="none", scope=app.scope)
+    metadata = _authlib_discovers(app, session)
+    form = {"client_id": app.client_id, "scope": app.scope}
+    device = session.request("POST", metadata["device_authorization_endpoint"], withhold_token=True, data=form).json()
+    person(device["verification_uri_complete"])
+    return dict(session.fetch_token(metadata["token_endpoint"], grant_type=DEVICE_CODE_GRANT_TYPE, device_code=device["device_code"]))
+
+
+def openid_client_on_a_device(app: App, person: Person, *, folder: Path) -> dict[str, Any]:
+    return _in_node("openid_client.mjs", app, person, folder=folder, device=True)["tokens"]
+
+
+def oauth4webapi_on_a_device(app: App, person: Person, *, folder: Path) -> dict[str, Any]:
+    return _in_node("oauth4webapi.mjs", app, person, folder=folder, device=True)["tokens"]
+
+
+def _in_node(script: str, app: App, person: Person, *, folder: Path, device: bool = False) -> dict[str, Any]:
     question = {
         "issuer": app.issuer,
         "clientId": app.client_id,
@@ -175,5 +194,6 @@ def _in_node(script: str, app: App, person: Person, *, folder: Path) -> Outcome:
         "redirectUri": app.redirect_uri,
         "scope": app.scope,
         "audience": app.audience,
+        "device": device,
     }
-    return Outcome(**node.converse(script, question, answer=person, folder=folder))
+    return node.converse(script, question, answer=person, folder=folder)

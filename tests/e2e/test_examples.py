@@ -38,7 +38,7 @@ def web_app(own_server, tmp_path_factory):
 
 @pytest.fixture
 def user(own_server):
-    person = Person(own_server.base_url, login="admin", password=(own_server.folder / "admin-password").read_text("utf-8").strip())
+    person = Person(own_server.base_url, login="user@example.com", password="password123")
     with person.browser:
         yield person
 
@@ -49,7 +49,7 @@ def test_a_user_of_the_web_app_signs_in_and_out(web_app, user):
         told = user.go(app.get("/login").headers["Location"])
         assert app.get(told).headers["Location"] == "/"
         page = Page(app.get("/").text)
-        assert "Hello admin" in app.get("/").text
+        assert "Hello user" in app.get("/").text
 
         away = app.post("/logout", data=page.form_with("csrfmiddlewaretoken")[1])
 

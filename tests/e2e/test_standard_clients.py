@@ -17,6 +17,11 @@ CODE = ("--grant-type", "authorization_code", "--grant-type", "refresh_token", "
 
 PYTHON = {"Authlib": standard_clients.authlib, "requests-oauthlib": standard_clients.requests_oauthlib}
 NODE = {"openid-client": standard_clients.openid_client, "oauth4webapi": standard_clients.oauth4webapi}
+ON_A_DEVICE = {
+    "Authlib": standard_clients.authlib_on_a_device,
+    "openid-client": standard_clients.openid_client_on_a_device,
+    "oauth4webapi": standard_clients.oauth4webapi_on_a_device,
+}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +47,7 @@ def native_app(own_server):
 
 @pytest.fixture
 def user(own_server):
-    person = Person(own_server.base_url, login="admin", password=(own_server.folder / "admin-password").read_text("utf-8").strip())
+    person = Person(own_server.base_url, login="user@example.com", password="password123")
     yield person
     person.browser.close()
 
@@ -75,10 +80,21 @@ def test_a_library_signs_a_user_in_and_out(library, kind, user, request):
 
     claims, userinfo = outcome.claims, outcome.userinfo
     assert (claims["iss"], claims["aud"], claims["amr"], claims["acr"]) == (app.issuer, app.client_id, ["pwd"], "1")
-    assert (userinfo["sub"], userinfo["preferred_username"], userinfo["roles"]) == (claims["sub"], "admin", [])
+    assert (userinfo["sub"], userinfo["preferred_username"], userinfo["roles"]) == (claims["sub"], "user", [])
     assert outcome.refreshed["refresh_token"] != outcome.tokens["refresh_token"]
     assert outcome.refusal == "invalid_grant"
     if app.client_secret:
         assert (outcome.introspected["active"], outcome.introspected["sub"]) == (True, claims["sub"])
     if outcome.read:
         assert (outcome.read["sub"], outcome.read["client_id"]) == (claims["sub"], app.client_id)
+
+
+@pytest.mark.spec("RFC 8628", "3", "a client of another's making is let in by a code")
+@pytest.mark.parametrize("name", ON_A_DEVICE)
+def test_a_library_signs_a_user_in_on_a_device(name, native_app, user, request):
+    extra = {"folder": request.getfixturevalue("node_folder")} if name in NODE else {}
+
+    tokens = ON_A_DEVICE[name](native_app, user.let_device_in, **extra)
+
+    assert {"access_token", "refresh_token", "id_token"} <= tokens.keys()
+    assert {*tokens["scope"].split()} == {*SCOPE.split()}

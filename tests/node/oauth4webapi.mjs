@@ -14,6 +14,15 @@ for (const algorithm of ['oauth2', 'oidc']) {
 }
 const server = discovered.oidc
 
+if (app.device) {
+  const asking = await oauth.deviceAuthorizationRequest(server, client, authentication, { scope: app.scope }, insecure)
+  const device = await oauth.processDeviceAuthorizationResponse(server, client, asking)
+  await appears(device.verification_uri_complete)
+  const answer = await oauth.deviceCodeGrantRequest(server, client, authentication, device.device_code, insecure)
+  const tokens = await oauth.processDeviceCodeResponse(server, client, answer)
+  done({ tokens, claims: oauth.getValidatedIdTokenClaims(tokens) })
+}
+
 const verifier = oauth.generateRandomCodeVerifier()
 const [state, nonce] = [oauth.generateRandomState(), oauth.generateRandomNonce()]
 const url = new URL(server.authorization_endpoint)

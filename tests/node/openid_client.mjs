@@ -8,6 +8,13 @@ const config = await client.discovery(new URL(app.issuer), app.clientId, undefin
   execute: [client.allowInsecureRequests, client.enableNonRepudiationChecks],
 })
 
+if (app.device) {
+  const device = await client.initiateDeviceAuthorization(config, { scope: app.scope })
+  await appears(device.verification_uri_complete)
+  const tokens = await client.pollDeviceAuthorizationGrant(config, device)
+  done({ tokens, claims: tokens.claims() })
+}
+
 const verifier = client.randomPKCECodeVerifier()
 const [state, nonce] = [client.randomState(), client.randomNonce()]
 const url = client.buildAuthorizationUrl(config, {
