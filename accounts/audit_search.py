@@ -7,7 +7,7 @@ from datetime import timedelta
 from django.db.models import Q, QuerySet
 
 from accounts import audit, audit_pages, identifiers
-from accounts.clock import Instant
+from accounts.clock import SteadyInstant
 from accounts.models import AuditEvent, User
 
 WINDOWS = {
@@ -36,7 +36,7 @@ def of_outcome(events: Events, value: str) -> Events:
 
 def within(events: Events, window: str) -> Events:
     """Always bounded: seven days unless another of WINDOWS is named."""
-    return events.filter(at__gte=Instant(plus=-WINDOWS.get(window, WINDOWS[""])))
+    return events.filter(at__gte=SteadyInstant(plus=-WINDOWS.get(window, WINDOWS[""])))
 
 
 def at_address(events: Events, text: str) -> Events:

@@ -81,7 +81,7 @@ class Instant(Expression):
 
 
 class SteadyInstant(Instant):
-    """The same by when the statement began (steady_sql)."""
+    """The same by when the statement began (steady_sql): for a range of an index, which a clock that runs on cannot begin."""
 
     def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
         return "(statement_timestamp() + %s * interval '1 second')", ((offset + self.plus).total_seconds(),)

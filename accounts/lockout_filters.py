@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from accounts.clock import Instant
+from accounts.clock import SteadyInstant
 from accounts.login_lanes import EVERYWHERE
 from accounts.models import LoginCounter
 
@@ -31,8 +31,8 @@ class NowFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[LoginCounter]) -> QuerySet[LoginCounter]:
         if self.value() == "over":
-            return queryset.filter(locked_until__lte=Instant())
-        return queryset.filter(locked_until__gt=Instant())
+            return queryset.filter(locked_until__lte=SteadyInstant())
+        return queryset.filter(locked_until__gt=SteadyInstant())
 
 
 class AddressFilter(admin.SimpleListFilter):

@@ -1,9 +1,19 @@
-"""OpenID Connect's endpoints for programs, described for OpenAPI: userinfo."""
+"""OpenID Connect's endpoints for programs, described for OpenAPI: userinfo, and the registration of clients."""
 
 from authserver.openapi_grants import ACCESS_TOKEN_VALUE, TOKENS
-from authserver.openapi_parts import UNAVAILABLE, Part, answer, body, record, ref, refusals, text
+from authserver.openapi_parts import UNAVAILABLE, Part, answer, body, number, record, ref, refusals, text
 from authserver.openapi_security import ACCESS_TOKEN, NOBODY_IN_PARTICULAR
-from oauth.errors import InsufficientScope, InvalidRequest, InvalidToken, NoAccessToken
+from oauth import client_registration
+from oauth.errors import (
+    BodyTooLarge,
+    InsufficientScope,
+    InvalidClientMetadata,
+    InvalidRedirectUri,
+    InvalidRequest,
+    InvalidToken,
+    NoAccessToken,
+    NotFound,
+)
 from oauth.http import FORM_TYPE
 
 _ALL = {
@@ -22,7 +32,8 @@ def paths() -> dict[str, Part]:
         "/oauth/userinfo": {
             "get": _userinfo("read_userinfo", [{ACCESS_TOKEN: []}]),
             "post": _userinfo("post_userinfo", [{ACCESS_TOKEN: []}, *NOBODY_IN_PARTICULAR, {}]) | {"requestBody": request},
-        }
+        },
+        "/oauth/register": {"post": _register()},
     }
 
 
@@ -34,7 +45,67 @@ def schemas() -> dict[str, Part]:
         "email": text("With the scope `email`, when there is one."),
         "roles": {"type": "array", "items": {"type": "string"}, "description": "With the scope `roles`."},
     }
-    return {"Userinfo": record("OpenID Connect Core 1.0 §5.3.2.", members, optional=tuple(name for name in members if name != "sub"))}
+    metadata = _client_metadata()
+    registered = {
+        "client_id": text("Its name on the wire."),
+        "client_secret": text("Of a confidential client, this once.", format="password"),
+        "client_secret_expires_at": number("0: it does not expire.", minimum=0),
+        "client_id_issued_at": number("When it was registered."),
+    }
+    return {
+        "Userinfo": record("OpenID Connect Core 1.0 §5.3.2.", members, optional=tuple(name for name in members if name != "sub")),
+        "ClientMetadata": record("RFC 7591 §2.", metadata, optional=tuple(metadata)),
+        "DynamicClient": record("RFC 7591 §3.2.1.", registered | metadata, optional=("client_secret", "client_secret_expires_at")),
+    }
+
+
+def _client_metadata() -> Part:
+    uris = {"type": "array", "items": {"type": "string", "format": "uri"}, "maxItems": 20}
+    return {
+        "client_name": text("For the page that asks people."),
+        "redirect_uris": uris,
+        "post_logout_redirect_uris": uris,
+        "grant_types": {"type": "array", "items": {"enum": [*client_registration.GRANT_TYPES]}},
+        "response_types": {"type": "array", "items": {"const": "code"}},
+        "token_endpoint_auth_method": {"enum": [*client_registration.AUTH_METHODS]},
+        "scope": text("Words parted by single spaces."),
+    }
+
+
+def _register() -> Part:
+    asked = {"client_name": "Reading room", "redirect_uris": ["https://reading.example.com/callback"]}
+    made = asked | {
+        "client_id": "dyn-Zk3vQm8wTq2bXc5n",
+        "client_secret": "shown once",
+        "client_secret_expires_at": 0,
+        "client_id_issued_at": 1769860800,
+        "post_logout_redirect_uris": [],
+        "grant_types": ["authorization_code"],
+        "response_types": ["code"],
+        "token_endpoint_auth_method": "client_secret_basic",
+        "scope": "openid profile",
+    }
+    return {
+        "operationId": "register_client",
+        "summary": "Register a client (RFC 7591)",
+        "description": "For who has the initial access token; `not_found` where the server has none.",
+        "tags": [TOKENS],
+        "security": [{ACCESS_TOKEN: []}],
+        "requestBody": {"required": True, "content": body(ref("ClientMetadata"), {"web_app": asked}, media_type="application/json")},
+        "responses": {
+            "201": answer("What was registered.", ref("DynamicClient"), confidential=made),
+            **refusals(
+                InvalidRequest("The body must be a JSON object."),
+                BodyTooLarge("The body has more than 65536 bytes."),
+                InvalidRedirectUri(),
+                InvalidClientMetadata("scope may hold: openid."),
+                InvalidToken(""),
+                NoAccessToken(""),
+                NotFound("There is nothing here."),
+                UNAVAILABLE,
+            ),
+        },
+    }
 
 
 def _userinfo(operation_id: str, security: list[dict[str, list[str]]]) -> Part:

@@ -28,7 +28,6 @@ from oauth import userinfo as user_info
 from oauth.errors import (
     InvalidRequest,
     InvalidToken,
-    MethodNotAllowed,
     NoAccessToken,
     NotFound,
     TemporarilyUnavailable,
@@ -124,12 +123,11 @@ def userinfo(request: HttpRequest) -> HttpResponse:
 
 @sensitive_post_parameters()
 @renders_oauth_errors
+@only("POST")
 def register(request: HttpRequest) -> HttpResponse:
     """POST /oauth/register (RFC 7591), for who has the initial access token; where none is set nobody registers by themselves."""
     if not settings.CLIENT_REGISTRATION_TOKEN:
         raise NotFound("There is nothing here.")
-    if request.method != "POST":
-        raise MethodNotAllowed("Use POST.", headers={"Allow": "POST"})
     value = live_tokens.find_value(request)
     if value is None:
         raise NoAccessToken("no initial access token")

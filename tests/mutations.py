@@ -38,6 +38,7 @@ BULK = "tests/accounts/test_bulk_users.py"
 CODES, CODE_TESTS = "oauth/authorization_codes.py", "tests/oauth/test_authorization_codes.py"
 REQUEST, AUTHORIZE_VIEWS, AUTHORIZE = "oauth/authorization_request.py", "oauth/authorize_views.py", "tests/oauth/test_authorize.py"
 
+DYNAMIC = "tests/oauth/test_client_registration.py"
 CONNECT = "tests/oauth/test_openid_connect.py"
 KEY_ADMIN = "tests/oauth/test_key_admin.py"
 
@@ -48,6 +49,34 @@ DEVICES, DEVICE_GRANT, DEVICE_PAGE = "oauth/device_codes.py", "tests/oauth/test_
 DEVICE_RACES = "tests/oauth/test_device_races.py"
 
 MUTATIONS = (
+    Mutation(
+        "oauth/client_registration.py",
+        "never the password grant",
+        "GRANT_TYPES = (AUTHORIZATION_CODE,",
+        'GRANT_TYPES = ("password", AUTHORIZATION_CODE,',
+        DYNAMIC,
+    ),
+    Mutation(
+        "oauth/client_registration.py",
+        "what changes accounts, or the server",
+        "frozenset(settings.SCOPES) - scopes.NEVER_DEFAULT",
+        "frozenset(settings.SCOPES)",
+        DYNAMIC,
+    ),
+    Mutation(
+        "oauth/client_registration.py",
+        "a code that is sent in clear",
+        '        return parts.hostname in {"127.0.0.1", "::1", "localhost"}',
+        "        return True",
+        DYNAMIC,
+    ),
+    Mutation(
+        "oauth/views.py",
+        "or anybody makes a client",
+        "    if not hmac.compare_digest(value.encode(",
+        "    if False and not hmac.compare_digest(value.encode(",
+        DYNAMIC,
+    ),
     Mutation(
         "oauth/userinfo.py",
         "who did not sign in by OpenID Connect",

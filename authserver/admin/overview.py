@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import audit_pages, audit_tally, clock
 from accounts.audit_tally import FAILED, FAILURES, LOCKED, SUCCEEDED, Counts, Tally
-from accounts.clock import Instant
+from accounts.clock import SteadyInstant
 from accounts.models import AuditEvent, LoginCounter, User
 from authserver.admin import sign_in_chart
 from oauth import key_report, key_rows, keys
@@ -89,7 +89,7 @@ def failures_by_address() -> list[dict[str, Any]]:
     failures, accounts = Counter[str](), defaultdict[str, set[str]](set)
     # Each by its own part of the index of events: asked for both at once, PostgreSQL reads the whole day.
     for event in (FAILED, LOCKED):
-        newest = AuditEvent.objects.filter(event=event, at__gte=Instant(plus=-DAY)).order_by("-at").annotate(number=FAILURES)
+        newest = AuditEvent.objects.filter(event=event, at__gte=SteadyInstant(plus=-DAY)).order_by("-at").annotate(number=FAILURES)
         for address, target, number in newest.values_list("address", "target", "number")[:MOST_FAILURES]:
             if address is not None:
                 failures[address] += number
@@ -101,7 +101,7 @@ def failures_by_address() -> list[dict[str, Any]]:
 def staff_actions() -> list[AuditEvent]:
     """The newest of what staff did, their own sign-ins left out."""
     staff = list(User.objects.filter(is_staff=True).order_by().values_list("pk", flat=True)[:MOST_STAFF])
-    events = AuditEvent.objects.filter(actor_id__in=staff, at__gte=Instant(plus=-7 * DAY)).exclude(
+    events = AuditEvent.objects.filter(actor_id__in=staff, at__gte=SteadyInstant(plus=-7 * DAY)).exclude(
         event__in=(SUCCEEDED, FAILED, "user:second_factor:used", "user:reauthentication:succeeded")
     )
     rows = list(events.order_by(*audit_pages.ORDER)[:ACTIONS])
@@ -203,7 +203,7 @@ def _signing_key() -> tuple[KeyCard | None, list[Need]]:
 
 
 def _alarms() -> list[Need]:
-    recent = AuditEvent.objects.filter(at__gte=Instant(plus=-DAY)).order_by()
+    recent = AuditEvent.objects.filter(at__gte=SteadyInstant(plus=-DAY)).order_by()
     return [Need(text, _events(event=event, when="day")) for event, text in ALARMS.items() if recent.filter(event=event).exists()]
 
 

@@ -155,6 +155,7 @@ def test_only_the_writer_the_remover_and_what_shows_them_know_of_events():
     assert knowers <= {
         "oauth/user_page.py",
         "accounts/audit_filters.py",
+        "accounts/audit_tally.py",
         "accounts/audit_lines.py",
         "accounts/audit_pages.py",
         "accounts/audit_search.py",

@@ -45,18 +45,28 @@ NAMED = {
     "ROLE": "name",
 }
 METRICS_TOKEN = "the-metrics-of-the-documentation"
+REGISTRATION_TOKEN = "the-registration-of-the-documentation"
 
 
 def test_every_example_of_the_endpoints_page_is_answered(start_server: Callable[..., Server], tmp_path: Path) -> None:
     (tmp_path / "used").touch()
     server = start_server(
-        AUTH_SERVICE__EMAIL_URL=f"file:///{tmp_path}", AUTH_SERVICE__REGISTRATION="open", AUTH_SERVICE__METRICS_TOKEN=METRICS_TOKEN
+        AUTH_SERVICE__EMAIL_URL=f"file:///{tmp_path}",
+        AUTH_SERVICE__REGISTRATION="open",
+        AUTH_SERVICE__METRICS_TOKEN=METRICS_TOKEN,
+        AUTH_SERVICE__CLIENT_REGISTRATION_TOKEN=REGISTRATION_TOKEN,
     )
     # The secret of the confidential client is seen nowhere else.
     [secret] = re.findall(r"shown once: (\S+)", server.bootstrap_output)
     script = READS_MAILS + "".join(blocks("docs/endpoints.md", "sh"))
 
-    given = {"CLIENT_SECRET": secret, "METRICS_TOKEN": METRICS_TOKEN, "ADMIN_TOKEN": admin_token(server), "MAILS": str(tmp_path)}
+    given = {
+        "CLIENT_SECRET": secret,
+        "METRICS_TOKEN": METRICS_TOKEN,
+        "REGISTRATION_TOKEN": REGISTRATION_TOKEN,
+        "ADMIN_TOKEN": admin_token(server),
+        "MAILS": str(tmp_path),
+    }
 
     done = paste(script, server=server, **given)
 
@@ -68,7 +78,13 @@ def test_every_example_of_the_endpoints_page_is_answered(start_server: Callable[
 
 
 def test_every_endpoint_of_machines_has_an_example_that_is_run() -> None:
-    pages = paths_under("docs/endpoints.md", "Pages") | {"/api/docs", "/oauth/authorize/resume", "/oauth/authorize/decision"}
+    pages = paths_under("docs/endpoints.md", "Pages") | {
+        "/api/docs",
+        "/oauth/authorize/resume",
+        "/oauth/authorize/decision",
+        "/oauth/logout",
+        "/oauth/logout/confirmed",
+    }
     described = re.findall(
         r"^### (?:GET|POST|PUT|PATCH|DELETE) (/\S*)$", (ROOT / "docs/endpoints.md").read_text(encoding="utf-8"), re.MULTILINE
     )

@@ -81,6 +81,7 @@ def test_every_url_has_a_heading_and_no_other_path_has() -> None:
 def test_every_documented_method_is_answered_at_its_path(settings: Any) -> None:
     settings.REGISTRATION = "open"
     settings.METRICS_TOKEN = "without it there is nothing at /metrics"
+    settings.CLIENT_REGISTRATION_TOKEN = "without it nobody registers software"
     browser = Browser(raise_request_exception=False, HTTP_AUTHORIZATION=f"Bearer {settings.METRICS_TOKEN}")
 
     statuses = {(method, path): browser.generic(method, path).status_code for method, path in documented_endpoints()}
