@@ -8,7 +8,6 @@ import pytest
 
 from tests import node, secrecy
 from tests.e2e import standard_clients
-from tests.e2e.person import Person
 from tests.e2e.standard_clients import App
 
 REDIRECT_URI = "http://127.0.0.1/callback"
@@ -25,12 +24,6 @@ ON_A_DEVICE = {
 
 
 @pytest.fixture(scope="module")
-def own_server(start_server):
-    """One that calls itself by the address under which it is reached."""
-    return start_server(AUTH_SERVICE__JWT_ISSUER="http://localhost:{port}")
-
-
-@pytest.fixture(scope="module")
 def web_app(own_server):
     """One with a server of its own, that keeps a secret."""
     said = own_server.manage("create_client", "portal", "--may-introspect", *CODE, "--redirect-uri", REDIRECT_URI)
@@ -43,13 +36,6 @@ def web_app(own_server):
 def native_app(own_server):
     """One in its users' hands, at the port that was free just now."""
     return App(own_server.base_url, "codelab-python-client", REDIRECT_URI.replace("127.0.0.1", "127.0.0.1:51004"))
-
-
-@pytest.fixture
-def user(own_server):
-    person = Person(own_server.base_url, login="user@example.com", password="password123")
-    yield person
-    person.browser.close()
 
 
 @pytest.fixture(scope="session")
