@@ -8,7 +8,7 @@ import pytest
 
 from tests import node, secrecy
 from tests.e2e import standard_clients
-from tests.e2e.standard_clients import App
+from tests.e2e.standard_clients import SIGNED_OUT_URI, App
 
 REDIRECT_URI = "http://127.0.0.1/callback"
 SCOPE = "openid profile email roles offline_access api:read"
@@ -26,7 +26,9 @@ ON_A_DEVICE = {
 @pytest.fixture(scope="module")
 def web_app(own_server):
     """One with a server of its own, that keeps a secret."""
-    said = own_server.manage("create_client", "portal", "--may-introspect", *CODE, "--redirect-uri", REDIRECT_URI)
+    said = own_server.manage(
+        "create_client", "portal", "--may-introspect", *CODE, "--redirect-uri", REDIRECT_URI, "--post-logout-redirect-uri", SIGNED_OUT_URI
+    )
     [secret] = re.findall(r"client_secret +(\S+)", said)
     secrecy.remember("a client secret", secret)
     return App(own_server.base_url, "portal", REDIRECT_URI, secret)
@@ -71,6 +73,8 @@ def test_a_library_signs_a_user_in_and_out(library, kind, user, request):
     assert outcome.refusal == "invalid_grant"
     if app.client_secret:
         assert (outcome.introspected["active"], outcome.introspected["sub"]) == (True, claims["sub"])
+    if outcome.left:
+        assert outcome.left == f"{SIGNED_OUT_URI}?state=gone"
     if outcome.read:
         assert (outcome.read["sub"], outcome.read["client_id"]) == (claims["sub"], app.client_id)
 
