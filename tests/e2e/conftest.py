@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.e2e.person import Person
 from tests.e2e.servers import Server, authserver
 
 
@@ -32,6 +33,20 @@ def server(start_server: Callable[..., Server]) -> Server:
 def forgiving_server(start_server: Callable[..., Server]) -> Server:
     """One for apps that refresh in parallel, behind a proxy that says where requests come from."""
     return start_server(AUTH_SERVICE__REFRESH_OVERLAP_SECONDS="10", AUTH_SERVICE__TRUSTED_PROXIES="127.0.0.1/32")
+
+
+@pytest.fixture(scope="session")
+def own_server(start_server: Callable[..., Server]) -> Server:
+    """One that calls itself by the address under which it is reached: clients are given that alone."""
+    return start_server(AUTH_SERVICE__JWT_ISSUER="http://localhost:{port}")
+
+
+@pytest.fixture
+def user(own_server: Server) -> Iterator[Person]:
+    """Somebody at a browser who is not signed in yet."""
+    person = Person(own_server.base_url, login="user@example.com", password="password123")
+    with person.browser:
+        yield person
 
 
 @pytest.fixture

@@ -87,6 +87,8 @@ class Person:
             return self.browser.get(page.goes_on_to)
         if page.form_with("login", "password"):
             return self.send(page, "login", "password", login=self._login, password=self._password)
+        if page.form_with("request") and response.request.url.path == "/oauth/logout":
+            return self.send(page, "request")
         if page.form_with("decision", "request"):
             return self.send(page, "decision", "request", decision=decision)
         raise AssertionError(f"nothing to do on the page {self.seen}:\n{response.text[:2000]}")

@@ -22,6 +22,8 @@ from requests_oauthlib import OAuth2Session as RequestsOauthlib
 
 from tests import node
 
+SIGNED_OUT_URI = "http://127.0.0.1/signed-out"
+
 Person = Callable[[str], str]
 
 
@@ -39,7 +41,7 @@ class App:
 
 @dataclass(frozen=True, repr=False)
 class Outcome:
-    """What an app got: each answer as the library hands it on; `refusal` of the refresh after the revocation."""
+    """What an app got: each answer as the library hands it on; `refusal` of the refresh after the revocation, `left` after the sign-out."""
 
     claims: dict[str, Any]
     userinfo: dict[str, Any]
@@ -48,6 +50,7 @@ class Outcome:
     refusal: str
     introspected: dict[str, Any] | None = None
     read: dict[str, Any] | None = None
+    left: str | None = None
 
 
 def authlib(app: App, person: Person) -> Outcome:
@@ -194,6 +197,7 @@ def _in_node(script: str, app: App, person: Person, *, folder: Path, device: boo
         "redirectUri": app.redirect_uri,
         "scope": app.scope,
         "audience": app.audience,
+        "signedOutUri": SIGNED_OUT_URI,
         "device": device,
     }
     return node.converse(script, question, answer=person, folder=folder)

@@ -8,15 +8,9 @@ import httpx
 import pytest
 
 from tests import secrecy
-from tests.e2e.person import Page, Person
+from tests.e2e.person import Page
 from tests.e2e.servers import ROOT, clean_environment, run, serving
 from tests.postgres import free_port
-
-
-@pytest.fixture(scope="module")
-def own_server(start_server):
-    """One that calls itself by the address under which it is reached."""
-    return start_server(AUTH_SERVICE__JWT_ISSUER="http://localhost:{port}")
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +28,6 @@ def web_app(own_server, tmp_path_factory):
     log = tmp_path_factory.mktemp("web-app") / "app.log"
     with serving(start, cwd=ROOT / "examples/web-app", environment=environment, log=log, ready_url=f"{address}/"):
         yield address
-
-
-@pytest.fixture
-def user(own_server):
-    person = Person(own_server.base_url, login="user@example.com", password="password123")
-    with person.browser:
-        yield person
 
 
 def test_a_user_of_the_web_app_signs_in_and_out(web_app, user):

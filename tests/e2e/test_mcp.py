@@ -12,16 +12,8 @@ import pytest
 from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider
 from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
 
-from tests.e2e.person import Person
-
 REDIRECT_URI = "http://127.0.0.1/callback"
 SCOPE = "api:read"
-
-
-@pytest.fixture(scope="module")
-def own_server(start_server):
-    """One that calls itself by the address under which it is reached."""
-    return start_server(AUTH_SERVICE__JWT_ISSUER="http://localhost:{port}")
 
 
 class Resource:
@@ -107,13 +99,6 @@ def resource(own_server) -> Iterator[Resource]:
         code = ("--grant-type", "authorization_code", "--grant-type", "refresh_token", "--scope", f"{SCOPE} offline_access")
         own_server.manage("create_client", "assistant", "--public", *code, "--redirect-uri", REDIRECT_URI, "--resource", running.url)
         yield running
-
-
-@pytest.fixture
-def user(own_server):
-    person = Person(own_server.base_url, login="user@example.com", password="password123")
-    with person.browser:
-        yield person
 
 
 def provider(resource, storage, user):

@@ -8,8 +8,7 @@ import pytest
 
 from tests import node, secrecy
 from tests.e2e import standard_clients
-from tests.e2e.person import Person
-from tests.e2e.standard_clients import App
+from tests.e2e.standard_clients import SIGNED_OUT_URI, App
 
 REDIRECT_URI = "http://127.0.0.1/callback"
 SCOPE = "openid profile email roles offline_access api:read"
@@ -25,15 +24,11 @@ ON_A_DEVICE = {
 
 
 @pytest.fixture(scope="module")
-def own_server(start_server):
-    """One that calls itself by the address under which it is reached."""
-    return start_server(AUTH_SERVICE__JWT_ISSUER="http://localhost:{port}")
-
-
-@pytest.fixture(scope="module")
 def web_app(own_server):
     """One with a server of its own, that keeps a secret."""
-    said = own_server.manage("create_client", "portal", "--may-introspect", *CODE, "--redirect-uri", REDIRECT_URI)
+    said = own_server.manage(
+        "create_client", "portal", "--may-introspect", *CODE, "--redirect-uri", REDIRECT_URI, "--post-logout-redirect-uri", SIGNED_OUT_URI
+    )
     [secret] = re.findall(r"client_secret +(\S+)", said)
     secrecy.remember("a client secret", secret)
     return App(own_server.base_url, "portal", REDIRECT_URI, secret)
@@ -43,13 +38,6 @@ def web_app(own_server):
 def native_app(own_server):
     """One in its users' hands, at the port that was free just now."""
     return App(own_server.base_url, "codelab-python-client", REDIRECT_URI.replace("127.0.0.1", "127.0.0.1:51004"))
-
-
-@pytest.fixture
-def user(own_server):
-    person = Person(own_server.base_url, login="user@example.com", password="password123")
-    yield person
-    person.browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -85,6 +73,8 @@ def test_a_library_signs_a_user_in_and_out(library, kind, user, request):
     assert outcome.refusal == "invalid_grant"
     if app.client_secret:
         assert (outcome.introspected["active"], outcome.introspected["sub"]) == (True, claims["sub"])
+    if outcome.left:
+        assert outcome.left == f"{SIGNED_OUT_URI}?state=gone"
     if outcome.read:
         assert (outcome.read["sub"], outcome.read["client_id"]) == (claims["sub"], app.client_id)
 

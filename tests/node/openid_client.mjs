@@ -37,5 +37,7 @@ const refreshed = await client.refreshTokenGrant(config, tokens.refresh_token)
 const introspected = app.clientSecret ? await client.tokenIntrospection(config, refreshed.access_token) : undefined
 await client.tokenRevocation(config, refreshed.refresh_token)
 const refusal = await client.refreshTokenGrant(config, refreshed.refresh_token).then(() => 'none', (error) => error.error)
+const leaving = { id_token_hint: tokens.id_token, post_logout_redirect_uri: app.signedOutUri, state: 'gone' }
+const left = app.clientSecret ? await appears(client.buildEndSessionUrl(config, leaving).href) : undefined
 
-done({ claims, userinfo, tokens, refreshed, introspected, refusal })
+done({ claims, userinfo, tokens, refreshed, introspected, refusal, left })
