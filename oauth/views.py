@@ -111,8 +111,11 @@ def revoke(request: HttpRequest) -> HttpResponse:
 def userinfo(request: HttpRequest) -> HttpResponse:
     """GET and POST /oauth/userinfo (OpenID Connect Core 1.0 §5.3); a POST may carry the token in its body (RFC 6750 §2.2)."""
     value = live_tokens.find_value(request)
-    if value is None and request.method == "POST" and request.META.get("CONTENT_LENGTH"):
-        value = Form.parse(request).optional("access_token") or None
+    if request.method == "POST" and request.META.get("CONTENT_LENGTH", "").strip("0"):
+        sent = Form.parse(request).optional("access_token")
+        if sent and value is not None:
+            raise InvalidRequest("Send the access token once: in the Authorization header, or in the body.")
+        value = sent or value
     if value is None:
         raise NoAccessToken("no access token")
     note_shape(request, Form({}))

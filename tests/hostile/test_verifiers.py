@@ -32,6 +32,7 @@ from jose import jwt as python_jose
 from jose.exceptions import JOSEError as PythonJoseError
 
 from oauth import key_pairs, keys
+from oauth.models import Client
 from tests import node
 from tests.conftest import public_pem
 
@@ -453,6 +454,32 @@ def test_our_api_takes_none_of_them(client, material, name):
     assert client.get("/api/v1/me", HTTP_AUTHORIZATION=f"Bearer {material.token}").status_code == 200
 
     response = client.get("/api/v1/me", HTTP_AUTHORIZATION=f"Bearer {make(material)}")
+
+    assert (response.status_code, response.json()["error"]) == (401, "invalid_token")
+    assert response["WWW-Authenticate"] == 'Bearer realm="authserver", error="invalid_token"'
+
+
+@pytest.fixture
+def identified(sign_in: Any, jwks: bytes, mallorys_key: rsa.RSAPrivateKey) -> Material:
+    """As `material`, with a token that userinfo takes."""
+    Client.objects.filter(client_id="editor").update(allowed_scopes="openid api:read")
+    answer = sign_in(scope="openid")
+    signer = keys.ring.signer(timedelta(minutes=15))
+    return Material(answer.body["access_token"], answer.body["refresh_token"], jwks, mallorys_key, signer.private_key)
+
+
+# Whatever service the token is for, its user may be asked about; a list is no audience of ours all the same.
+FOR_ANOTHER_SERVICE = {"another aud", "aud a prefix of ours", "aud that begins as ours"}
+
+
+@pytest.mark.checklist(72, 83)
+@pytest.mark.spec("OpenID Connect Core 1.0", "5.3.3", "userinfo error response")
+@pytest.mark.parametrize("name", [name for name in [*FORGERIES, *MISTAKEN] if name not in FOR_ANOTHER_SERVICE])
+def test_userinfo_takes_none_of_them(client, identified, name):
+    make = FORGERIES[name] if name in FORGERIES else MISTAKEN[name].make
+    assert client.get("/oauth/userinfo", HTTP_AUTHORIZATION=f"Bearer {identified.token}").status_code == 200
+
+    response = client.get("/oauth/userinfo", HTTP_AUTHORIZATION=f"Bearer {make(identified)}")
 
     assert (response.status_code, response.json()["error"]) == (401, "invalid_token")
     assert response["WWW-Authenticate"] == 'Bearer realm="authserver", error="invalid_token"'

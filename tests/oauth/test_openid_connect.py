@@ -90,6 +90,8 @@ def test_the_token_may_come_in_the_body_of_a_post(signed_in_to, client, alice):
 
     assert response.json() == {"sub": str(alice.pk)}
     assert client.get(f"/oauth/userinfo?{body}").status_code == 400
+    twice = {"HTTP_AUTHORIZATION": f"Bearer {access}", "content_type": "application/x-www-form-urlencoded"}
+    assert client.post("/oauth/userinfo", body, **twice).json()["error"] == "invalid_request"
 
 
 def test_a_token_for_another_audience_is_of_this_sign_in_all_the_same(signed_in_to, ask):
