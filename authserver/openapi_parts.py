@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 
 from oauth.errors import AccountLocked, InvalidGrant, OAuthError, RateLimitExceeded, TemporarilyUnavailable
+from oauth.http import headers_of
 
 JSON = "application/json"
 REFUSAL = {"$ref": "#/components/schemas/Refusal"}
@@ -102,7 +103,7 @@ def _as_body(error: OAuthError) -> dict[str, Any]:
 def _headers(errors: list[OAuthError]) -> dict[str, Part]:
     headers: dict[str, Part] = {}
     for error in errors:
-        for name, value in error.headers.items():
+        for name, value in headers_of(error).items():
             header = headers.setdefault(name, _HEADERS[name] | {"examples": {}})
             header["examples"][_name(error)] = {"value": int(value) if value.isdecimal() else value}
     return headers

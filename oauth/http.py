@@ -16,7 +16,7 @@ from gunicorn.http.errors import ParseException
 
 from accounts import metrics, refusals
 from accounts.actors import user_agent
-from oauth.errors import BodyTooLarge, InvalidGrant, InvalidRequest, MethodNotAllowed, OAuthError, TemporarilyUnavailable
+from oauth.errors import BodyTooLarge, InvalidGrant, InvalidRequest, InvalidToken, MethodNotAllowed, OAuthError, TemporarilyUnavailable
 from oauth.models import GRANT_TYPE_CHOICES
 
 MAX_BODY_BYTES = 64 * 1024
@@ -147,7 +147,15 @@ def render(error: OAuthError, *, request: HttpRequest | None = None) -> JsonResp
     if request is not None and _SHAPE in request.META and error.is_stored:
         _store(error, request=request, status=status, error_id=error_id)
     body = {"error": error.error, "error_description": error.description, "error_id": error_id, **error.fields}
-    return respond(body, status=status, headers=error.headers)
+    return respond(body, status=status, headers=headers_of(error))
+
+
+def headers_of(error: OAuthError) -> dict[str, str]:
+    """What a refusal's answer carries; who is turned away for want of a token learns where tokens come from (RFC 9728 §5.1)."""
+    if not isinstance(error, InvalidToken):
+        return error.headers
+    told = f"{settings.JWT_ISSUER.rstrip('/')}/.well-known/oauth-protected-resource"
+    return error.headers | {"WWW-Authenticate": f'{error.challenge}, resource_metadata="{told}"'}
 
 
 def store_down(error: Exception) -> TemporarilyUnavailable:

@@ -320,7 +320,7 @@ def test_the_api_tells_who_sent_no_token_how_to_send_one(http):
     response = http.get("/api/v1/sessions")
 
     assert_refused(response, 401, "invalid_token")
-    assert response.headers["WWW-Authenticate"] == 'Bearer realm="authserver"'
+    assert response.headers["WWW-Authenticate"].startswith('Bearer realm="authserver", resource_metadata=')
 
 
 def test_a_new_sign_in_sees_its_own_session_marked(http):

@@ -110,4 +110,4 @@ def test_after_an_answer_without_a_body_the_connection_goes_on(server, http):
     assert heads[0].split()[1] == b"204"
     assert not [line for line in heads if line.lower().startswith((b"content-length", b"transfer-encoding"))]
     assert second.status == 401
-    assert second.headers["WWW-Authenticate"] == 'Bearer realm="authserver"'
+    assert second.headers["WWW-Authenticate"].startswith('Bearer realm="authserver", resource_metadata=')

@@ -456,7 +456,7 @@ def test_our_api_takes_none_of_them(client, material, name):
     response = client.get("/api/v1/me", HTTP_AUTHORIZATION=f"Bearer {make(material)}")
 
     assert (response.status_code, response.json()["error"]) == (401, "invalid_token")
-    assert response["WWW-Authenticate"] == 'Bearer realm="authserver", error="invalid_token"'
+    assert response["WWW-Authenticate"].startswith('Bearer realm="authserver", error="invalid_token", resource_metadata=')
 
 
 @pytest.fixture
@@ -482,4 +482,4 @@ def test_userinfo_takes_none_of_them(client, identified, name):
     response = client.get("/oauth/userinfo", HTTP_AUTHORIZATION=f"Bearer {make(identified)}")
 
     assert (response.status_code, response.json()["error"]) == (401, "invalid_token")
-    assert response["WWW-Authenticate"] == 'Bearer realm="authserver", error="invalid_token"'
+    assert response["WWW-Authenticate"].startswith('Bearer realm="authserver", error="invalid_token", resource_metadata=')

@@ -8,6 +8,8 @@ from accounts.models import User
 from oauth import sessions
 from oauth.models import Client, Session
 
+RESOURCE_METADATA = 'resource_metadata="http://localhost:8003/.well-known/oauth-protected-resource"'
+
 
 @pytest.fixture
 def get(client, signed_in):
@@ -68,12 +70,13 @@ def test_a_long_list_comes_in_pages(get, sign_in, monkeypatch):
 
 @pytest.mark.checklist(86)
 @pytest.mark.spec("RFC 6750", "3", "no authentication information: no error code")
+@pytest.mark.spec("RFC 9728", "5.1", "resource_metadata in the challenge")
 @pytest.mark.parametrize("headers", [{}, {"HTTP_AUTHORIZATION": "Basic YTpi"}])
 def test_without_a_token_the_challenge_has_no_error_code(client, db, headers):
     response = client.get("/api/v1/me", **headers)
 
     assert response.status_code == 401
-    assert response["WWW-Authenticate"] == 'Bearer realm="authserver"'
+    assert response["WWW-Authenticate"] == f'Bearer realm="authserver", {RESOURCE_METADATA}'
     assert response["Cache-Control"] == "no-store"
 
 
@@ -84,7 +87,7 @@ def test_what_is_no_token_of_ours_is_an_invalid_token(get, value):
     response = get("/api/v1/me", authorization=f"Bearer {value}")
 
     assert response.status_code == 401
-    assert response["WWW-Authenticate"] == 'Bearer realm="authserver", error="invalid_token"'
+    assert response["WWW-Authenticate"] == f'Bearer realm="authserver", error="invalid_token", {RESOURCE_METADATA}'
     assert response.json()["error"] == "invalid_token"
     assert response.json()["error_id"]
 

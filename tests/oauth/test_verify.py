@@ -15,7 +15,8 @@ from tests.oauth.test_clients import basic
 __all__ = ["jwks", "mallorys_key", "material"]
 
 CHALLENGE = 'Bearer realm="authserver"'
-WITH_ERROR = f'{CHALLENGE}, error="invalid_token"'
+RESOURCE_METADATA = 'resource_metadata="http://localhost:8003/.well-known/oauth-protected-resource"'
+WITH_ERROR = f'{CHALLENGE}, error="invalid_token", {RESOURCE_METADATA}'
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +85,7 @@ def test_the_scheme_is_read_whatever_its_case(verify, signed_in, scheme):
 @pytest.mark.spec("RFC 6750", "3.1", "no authentication information: no error code")
 @pytest.mark.parametrize("headers", [{}, {"HTTP_AUTHORIZATION": ""}, {"HTTP_AUTHORIZATION": basic("robot", "x")}])
 def test_without_a_token_the_challenge_has_no_error_code_and_nothing_is_stored(verify, headers):
-    assert_refused(verify(**headers), challenge=CHALLENGE)
+    assert_refused(verify(**headers), challenge=f"{CHALLENGE}, {RESOURCE_METADATA}")
     assert Refusal.objects.count() == 0
 
 
