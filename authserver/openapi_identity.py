@@ -98,7 +98,7 @@ def _register() -> Part:
                 InvalidRequest("The body must be a JSON object."),
                 BodyTooLarge("The body has more than 65536 bytes."),
                 InvalidRedirectUri(),
-                InvalidClientMetadata("scope may hold: openid."),
+                InvalidClientMetadata("scope", "may hold: openid."),
                 InvalidToken(""),
                 NoAccessToken(""),
                 NotFound("There is nothing here."),

@@ -57,7 +57,7 @@ def register(sent: Mapping[str, Any], *, actor: Actor) -> dict[str, Any]:
             reason="dynamic registration",
         )
     except ValidationError as error:
-        raise InvalidClientMetadata(" ".join(error.messages)) from error
+        raise InvalidClientMetadata("The metadata", f"cannot stand together: {' '.join(error.messages)}") from error
     answer = {
         "client_id": client_id,
         "client_id_issued_at": int(made.client.created.timestamp()),
@@ -75,14 +75,14 @@ def register(sent: Mapping[str, Any], *, actor: Actor) -> dict[str, Any]:
 def _words(sent: Mapping[str, Any], name: str, *, default: list[str], among: Sequence[str]) -> list[str]:
     words = sent.get(name, default)
     if not isinstance(words, list) or not words or any(word not in among for word in words):
-        raise InvalidClientMetadata(f"{'token_endpoint_auth_method' if name == 'm' else name} may hold: {', '.join(among)}.")
+        raise InvalidClientMetadata("token_endpoint_auth_method" if name == "m" else name, f"may hold: {', '.join(among)}.")
     return list(dict.fromkeys(words))
 
 
 def _text(sent: Mapping[str, Any], name: str, most: int) -> str:
     value = sent.get(name, "")
     if not isinstance(value, str) or len(value) > most or not value.isprintable():
-        raise InvalidClientMetadata(f"{name} is a text of at most {most} characters.")
+        raise InvalidClientMetadata(name, f"is a text of at most {most} characters.")
     return value
 
 
@@ -93,9 +93,9 @@ def _scope(sent: Mapping[str, Any]) -> str:
     try:
         asked = scopes.parse(_text(sent, "scope", 1000))
     except scopes.Malformed:
-        raise InvalidClientMetadata("scope is malformed.") from None
+        raise InvalidClientMetadata("scope", "is malformed.") from None
     if not asked <= offered:
-        raise InvalidClientMetadata(f"scope may hold: {scopes.format(offered)}.")
+        raise InvalidClientMetadata("scope", f"may hold: {scopes.format(offered)}.")
     return scopes.format(asked or offered)
 
 

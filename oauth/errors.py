@@ -115,9 +115,9 @@ class InvalidClientMetadata(OAuthError):
 
     error = "invalid_client_metadata"
 
-    def __init__(self, description: str) -> None:
-        self.description = description
-        super().__init__(description)
+    def __init__(self, member: str, rule: str) -> None:
+        self.description = f"{member} {rule}"
+        super().__init__(f"metadata: {member}")
 
 
 class UnsupportedResponseType(AuthorizationError):
