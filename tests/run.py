@@ -1,15 +1,24 @@
-"""Run the pages in a browser once, then the suite on SQLite and on PostgreSQL side by side. Arguments go to pytest."""
+"""Run the suite on PostgreSQL, and beside it the pages in a browser, then the suite on SQLite. Arguments go to pytest."""
 
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 BROWSER = "tests/browser"
+# What asks no database of its own for an answer, or walks every page of the admin, is run once, on SQLite.
+ONCE = (
+    *("tests/hostile/test_fuzz.py", "tests/hostile/test_schema.py", "tests/hostile/test_verifiers.py"),
+    *("tests/project/test_admin_permissions.py", "tests/project/test_admin_secrecy.py", "tests/project/test_architecture.py"),
+    *("tests/project/test_conformance.py", "tests/project/test_container.py", "tests/project/test_docs.py", "tests/project/test_env.py"),
+    *("tests/project/test_lock_check.py", "tests/project/test_make.py", "tests/project/test_mutations.py", "tests/project/test_openapi.py"),
+    *("tests/project/test_translations.py", "tests/e2e/test_docs_examples.py"),
+)
 sys.path.insert(0, str(ROOT))
 
 from tests.postgres import find_binaries, postgres  # noqa: E402 - after the path it is found on
@@ -28,22 +37,24 @@ def start(*arguments: str, stdout: IO[str] | None = None, **environment: str) ->
 def main() -> int:
     arguments = sys.argv[1:]
     asked_for = [argument for argument in arguments if (ROOT / argument.partition("::")[0]).exists()]
-    failed = run_in_browser(arguments) if not asked_for or any(BROWSER in argument for argument in asked_for) else 0
+    wants_pages = not asked_for or any(BROWSER in argument for argument in asked_for)
     if asked_for and all(BROWSER in argument for argument in asked_for):
-        return failed
-    return run_on_databases([*arguments, f"--ignore={BROWSER}"]) or failed
+        return run_in_browser(arguments)
+    first = (lambda: run_in_browser(arguments)) if wants_pages else (lambda: 0)
+    return run_on_databases([*arguments, f"--ignore={BROWSER}"], first=first, once=() if asked_for else ONCE)
 
 
-def run_on_databases(arguments: list[str]) -> int:
+def run_on_databases(arguments: list[str], *, first: Callable[[], int], once: Sequence[str]) -> int:
     if find_binaries() is None:
-        failed = run("SQLite", *arguments, TEST_DB_URL="")
+        failed = first() or run("SQLite", *arguments, TEST_DB_URL="")
         print("\nPostgreSQL is not installed, so half of the suite did not run: apt-get install postgresql", file=sys.stderr)
         return 3 if os.environ.get("CI") == "true" else failed
     # At the same time: each is one process for the most part. What the second prints is shown when the first has ended.
     with postgres() as url, tempfile.TemporaryFile("w+") as printed:
-        second = start(*arguments, TEST_DB_URL=url, stdout=printed)
+        second = start(*arguments, *(f"--ignore={path}" for path in once), TEST_DB_URL=url, stdout=printed)
         try:
-            failed = run("SQLite", *arguments, TEST_DB_URL="")
+            failed = first()
+            failed = run("SQLite", *arguments, TEST_DB_URL="") or failed
             failed = second.wait() or failed
         finally:
             second.terminate()
