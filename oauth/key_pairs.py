@@ -45,12 +45,22 @@ class KeyPair:
 
 
 def generate(algorithm: str, *, rsa_bits: int) -> KeyPair:
-    """A new pair for one of RS256, ES256 and EdDSA; `rsa_bits` counts for the first alone."""
+    """A new pair for one of RS256, ES256 and EdDSA; `rsa_bits` counts for the first alone.
+
+    One kid of 64 would begin with a dash, and a command would take it for an option, in the very hour when somebody types it.
+    """
+    while True:
+        made = pair(_new_private_key(algorithm, rsa_bits=rsa_bits))
+        if not made.kid.startswith("-"):
+            return made
+
+
+def _new_private_key(algorithm: str, *, rsa_bits: int) -> PrivateKey:
     if algorithm == ES256:
-        return pair(ec.generate_private_key(ec.SECP256R1()))
+        return ec.generate_private_key(ec.SECP256R1())
     if algorithm == EDDSA:
-        return pair(ed25519.Ed25519PrivateKey.generate())
-    return pair(rsa.generate_private_key(public_exponent=65537, key_size=rsa_bits))
+        return ed25519.Ed25519PrivateKey.generate()
+    return rsa.generate_private_key(public_exponent=65537, key_size=rsa_bits)
 
 
 def from_pem(pem: bytes, *, kid: str = "") -> KeyPair:

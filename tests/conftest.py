@@ -89,7 +89,8 @@ def _no_window_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def key_pairs_of_the_run() -> list[rsa.RSAPrivateKey]:
-    return [rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(6)]
+    """Such as the server makes: no kid of them begins with a dash."""
+    return [key_pairs.generate("RS256", rsa_bits=2048).private_key for _ in range(6)]
 
 
 @pytest.fixture(scope="session")

@@ -155,7 +155,7 @@ class Storm:
         value = next(token.value for token in reversed(self.outcome.tokens) if token.kid == self.outcome.revoked_kid)
         with httpx.Client(base_url=self._server.base_url) as http:
             began_at = time.time()
-            self._command("rotate_signing_key", "--emergency", self.outcome.revoked_kid, "--reason", "found on a paste site")
+            self._command("rotate_signing_key", f"--emergency={self.outcome.revoked_kid}", "--reason", "found on a paste site")
             self.outcome.revoked_at = (began_at, time.time())
             self.outcome.api_refused_after = self._until(lambda: self._api_refuses(value))
             secret = re.search(r"shown once: (\S+)", self._server.bootstrap_output)[1]

@@ -364,3 +364,13 @@ def test_published_are_the_keys_that_tokens_may_be_signed_with(signing_key, sett
     assert list(view.verification_keys) == list(SigningKey.objects.values_list("kid", flat=True))
     assert len(view.verification_keys) == 3
     assert view.signing.kid == second
+
+
+def test_no_kid_begins_as_an_option_of_a_command_does(monkeypatch):
+    made = [key_pairs.pair(ec.generate_private_key(ec.SECP256R1())) for _ in range(400)]
+    dashed = next(pair for pair in made if pair.kid.startswith("-"))
+    plain = next(pair for pair in made if not pair.kid.startswith("-"))
+    drawn = iter([dashed.private_key, plain.private_key])
+    monkeypatch.setattr(key_pairs.ec, "generate_private_key", lambda curve: next(drawn))
+
+    assert key_pairs.generate("ES256", rsa_bits=2048).kid == plain.kid
