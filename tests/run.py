@@ -11,13 +11,16 @@ from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 BROWSER = "tests/browser"
-# What asks no database of its own for an answer, or walks every page of the admin, is run once, on SQLite.
-ONCE = (
+# What asks no database of its own for an answer, or walks every page of the admin, is run once: here or there, so that both take as long.
+ON_SQLITE_ALONE = (
+    *("tests/project/test_architecture.py", "tests/project/test_conformance.py", "tests/project/test_container.py"),
+    *("tests/project/test_docs.py", "tests/project/test_env.py", "tests/project/test_lock_check.py", "tests/project/test_make.py"),
+    *("tests/project/test_mutations.py", "tests/project/test_openapi.py", "tests/project/test_translations.py"),
+    "tests/e2e/test_docs_examples.py",
+)
+ON_POSTGRESQL_ALONE = (
     *("tests/hostile/test_fuzz.py", "tests/hostile/test_schema.py", "tests/hostile/test_verifiers.py"),
-    *("tests/project/test_admin_permissions.py", "tests/project/test_admin_secrecy.py", "tests/project/test_architecture.py"),
-    *("tests/project/test_conformance.py", "tests/project/test_container.py", "tests/project/test_docs.py", "tests/project/test_env.py"),
-    *("tests/project/test_lock_check.py", "tests/project/test_make.py", "tests/project/test_mutations.py", "tests/project/test_openapi.py"),
-    *("tests/project/test_translations.py", "tests/e2e/test_docs_examples.py"),
+    *("tests/project/test_admin_permissions.py", "tests/project/test_admin_secrecy.py"),
 )
 sys.path.insert(0, str(ROOT))
 
@@ -41,20 +44,21 @@ def main() -> int:
     if asked_for and all(BROWSER in argument for argument in asked_for):
         return run_in_browser(arguments)
     first = (lambda: run_in_browser(arguments)) if wants_pages else (lambda: 0)
-    return run_on_databases([*arguments, f"--ignore={BROWSER}"], first=first, once=() if asked_for else ONCE)
+    return run_on_databases([*arguments, f"--ignore={BROWSER}"], first=first, is_whole=not asked_for)
 
 
-def run_on_databases(arguments: list[str], *, first: Callable[[], int], once: Sequence[str]) -> int:
+def run_on_databases(arguments: list[str], *, first: Callable[[], int], is_whole: bool) -> int:
     if find_binaries() is None:
         failed = first() or run("SQLite", *arguments, TEST_DB_URL="")
         print("\nPostgreSQL is not installed, so half of the suite did not run: apt-get install postgresql", file=sys.stderr)
         return 3 if os.environ.get("CI") == "true" else failed
     # At the same time: each is one process for the most part. What the second prints is shown when the first has ended.
     with postgres() as url, tempfile.TemporaryFile("w+") as printed:
-        second = start(*arguments, *(f"--ignore={path}" for path in once), TEST_DB_URL=url, stdout=printed)
+        on_sqlite, on_postgresql = (_without(paths) if is_whole else [] for paths in (ON_POSTGRESQL_ALONE, ON_SQLITE_ALONE))
+        second = start(*arguments, *on_postgresql, TEST_DB_URL=url, stdout=printed)
         try:
             failed = first()
-            failed = run("SQLite", *arguments, TEST_DB_URL="") or failed
+            failed = run("SQLite", *arguments, *on_sqlite, TEST_DB_URL="") or failed
             failed = second.wait() or failed
         finally:
             second.terminate()
@@ -63,6 +67,10 @@ def run_on_databases(arguments: list[str], *, first: Callable[[], int], once: Se
         printed.seek(0)
         shutil.copyfileobj(printed, sys.stdout)
         return failed
+
+
+def _without(paths: Sequence[str]) -> list[str]:
+    return [f"--ignore={path}" for path in paths]
 
 
 def run_in_browser(arguments: list[str]) -> int:
