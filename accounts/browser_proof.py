@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from allauth.account.internal.flows.login import get_authentication_records
+from django.conf import settings
 from django.http import HttpRequest
 
 _WORDS = {"password": ("pwd",), "totp": ("otp",), "recovery_codes": ("otp",), "webauthn": ("hwk", "user")}
@@ -13,11 +14,19 @@ _LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 @dataclass(frozen=True)
 class Proof:
-    """`auth_time` is that of the newest proof; `amr` is parted by spaces; `acr` is "1" for one factor, "2" for two, or a passkey."""
+    """`auth_time` is that of the newest proof, by the second factor if one was given; `amr` is parted by spaces.
+
+    `acr` is "1" for one factor, "2" for two, or a passkey.
+    """
 
     auth_time: datetime
     amr: str
     acr: str
+
+
+def must_be_stronger(request: HttpRequest) -> bool:
+    """Whether this is a member of staff who has given no second factor here: outside development they need one at every door."""
+    return bool(getattr(request.user, "is_staff", False)) and not settings.DEVELOPMENT and of(request).acr == "1"
 
 
 def of(request: HttpRequest) -> Proof:
@@ -28,5 +37,7 @@ def of(request: HttpRequest) -> Proof:
     # Two of what one knows, has and is; a passkey asks the device for a finger or a PIN.
     if len(words & {"pwd", "otp", "hwk"}) > 1:
         words.add("mfa")
-    auth_time = datetime.fromtimestamp(records[-1]["at"], UTC) if records else _LONG_AGO
+    # SECURITY: a password alone makes no sign-in with two factors recent (recent_sign_in asks the same).
+    newest = [record for record in records if record["method"] == "mfa"] or records
+    auth_time = datetime.fromtimestamp(newest[-1]["at"], UTC) if newest else _LONG_AGO
     return Proof(auth_time, " ".join(word for word in _ORDER if word in words), "2" if words & {"mfa", "user"} else "1")

@@ -9,7 +9,6 @@ from typing import Any
 import qrcode
 from django.contrib.auth.decorators import login_required
 from django.core import signing
-from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -18,14 +17,13 @@ from django.views.decorators.http import require_http_methods
 from qrcode.image.svg import SvgPathImage
 
 from accounts import browser_proof, clock, throttling
-from accounts.actors import actor_of
-from accounts.models import User
-from accounts.sign_in_adapters import is_proved_by_second_factor
+from accounts.actors import actor_of, person_of
+from accounts.recent_sign_in import ask_again
 from accounts.throttling import REQUESTS, Throttled
 from oauth import ceilings, device_codes, scope_texts, user_codes
 from oauth.device_codes import UnknownCode
 from oauth.errors import InvalidRequest
-from oauth.http import NO_STORE, STORE_DOWN, only, renders_oauth_errors
+from oauth.http import NO_STORE, only, renders_oauth_errors
 from oauth.models import DeviceCode
 
 _SALT = "oauth.device_views"
@@ -37,8 +35,8 @@ def _asks_staff_for_a_second_factor(view: View) -> View:
     @wraps(view)
     def wrapped(request: HttpRequest) -> HttpResponse:
         # SECURITY: as everywhere, who can change the server needs more than a password.
-        if _person(request).is_staff and not is_proved_by_second_factor(request):
-            return redirect("mfa_index")
+        if browser_proof.must_be_stronger(request):
+            return ask_again(request) if person_of(request).has_second_factor else redirect("mfa_index")
         return view(request)
 
     return wrapped
@@ -56,11 +54,6 @@ def _answers_with_pages(view: View) -> View:
             response = _page(request, "ask", status=429, message=_("There were too many tries. Wait a few minutes and try again."))
             response["Retry-After"] = str(throttled.seconds)
             return response
-        except STORE_DOWN:
-            connection.close()
-            response = _page(request, "ask", status=503, message=_("The server cannot answer right now. Try again shortly."))
-            response["Retry-After"] = "2"
-            return response
 
     return wrapped
 
@@ -76,7 +69,7 @@ def device(request: HttpRequest) -> HttpResponse:
         return _page(request, "ask", user_code=_readable(request.GET.get("user_code", "")))
     if "decision" in request.POST:
         return _decide(request)
-    waiting = device_codes.enter(request.POST.get("user_code", ""), user=_person(request), actor=actor_of(request))
+    waiting = device_codes.enter(request.POST.get("user_code", ""), user=person_of(request), actor=actor_of(request))
     return _confirmation(request, waiting)
 
 
@@ -97,7 +90,7 @@ def picture(request: HttpRequest) -> HttpResponse:
 
 
 def _decide(request: HttpRequest) -> HttpResponse:
-    user, actor = _person(request), actor_of(request)
+    user, actor = person_of(request), actor_of(request)
     # SECURITY: for the device that was shown to this very person, not for whatever code a form may hold.
     user_code, shown_to = signing.loads(request.POST.get("shown", ""), salt=_SALT, max_age=device_codes.LIFETIME)
     if shown_to != str(user.pk):
@@ -119,7 +112,7 @@ def _confirmation(request: HttpRequest, waiting: DeviceCode) -> HttpResponse:
         "permissions": scope_texts.explained(waiting.scope),
         "now": clock.now(),
         "is_new": clock.now() - waiting.created_at < timedelta(minutes=1),
-        "shown": signing.dumps([user_code, str(_person(request).pk)], salt=_SALT),
+        "shown": signing.dumps([user_code, str(person_of(request).pk)], salt=_SALT),
     }
     return _page(request, "confirm", **context)
 
@@ -134,9 +127,3 @@ def _readable(typed: str) -> str:
         return user_codes.parse(typed)
     except user_codes.Malformed:
         return ""
-
-
-def _person(request: HttpRequest) -> User:
-    """Who is signed in: these pages ask for it before anything else."""
-    assert isinstance(request.user, User)  # noqa: S101 - for the type checker
-    return request.user

@@ -50,6 +50,13 @@ DEVICE_RACES = "tests/oauth/test_device_races.py"
 
 MUTATIONS = (
     Mutation(
+        "accounts/browser_proof.py",
+        "a password alone makes no sign-in",
+        """[record for record in records if record["method"] == "mfa"] or records""",
+        "records",
+        "tests/accounts/test_browser_proof.py",
+    ),
+    Mutation(
         "oauth/client_registration.py",
         "never the password grant",
         "GRANT_TYPES = (AUTHORIZATION_CODE,",
@@ -230,7 +237,7 @@ MUTATIONS = (
     Mutation(
         "oauth/device_views.py",
         "as everywhere, who can change the server",
-        "        if _person(request).is_staff and not is_proved_by_second_factor(request):",
+        "        if browser_proof.must_be_stronger(request):",
         "        if False:",
         DEVICE_PAGE,
     ),
@@ -376,7 +383,7 @@ MUTATIONS = (
     Mutation(
         AUTHORIZE_VIEWS,
         "who can change the server needs more than a password",
-        '    if user.is_staff and not settings.DEVELOPMENT and proof.acr == "1":',
+        "    if browser_proof.must_be_stronger(request):",
         "    if False:",
         AUTHORIZE,
     ),
@@ -618,7 +625,7 @@ MUTATIONS = (
     Mutation(
         "authserver/middleware.py",
         "a redirect would let",
-        'if request.method not in {"GET", "HEAD"} or request.path.startswith(MACHINE_PATHS):',
+        'if request.method not in {"GET", "HEAD"} or not is_page(request):',
         "if False:",
         "tests/project/test_gate.py",
     ),

@@ -55,10 +55,36 @@ def test_a_proof_names_each_method_once_and_how_much_it_is_worth(alice, records,
     assert (proof.amr, proof.acr) == (amr, acr)
 
 
-def test_a_repeated_proof_counts_as_the_newest(alice):
-    proof = browser_proof.of(request_of(alice, PASSWORD, APP, PASSWORD | {"reauthenticated": True}))
+@pytest.mark.parametrize(
+    ("again", "seconds"),
+    [
+        (APP, 42),
+        (PASSKEY, 42),
+        (PASSWORD, 41),  # SECURITY: of who gave a second factor a password alone proves nothing anew
+    ],
+)
+def test_a_repeated_proof_counts_as_the_newest(alice, again, seconds):
+    proof = browser_proof.of(request_of(alice, PASSWORD, APP, again | {"reauthenticated": True}))
 
-    assert proof == Proof(auth_time=datetime(1970, 1, 1, 0, 16, 42, tzinfo=UTC), amr="pwd otp mfa", acr="2")
+    assert proof.auth_time == datetime(1970, 1, 1, 0, 16, seconds, tzinfo=UTC)
+    assert proof.acr == "2"
+
+
+@pytest.mark.parametrize(
+    ("is_staff", "development", "records", "expected"),
+    [
+        (True, False, [PASSWORD], True),
+        (True, False, [PASSWORD, APP], False),
+        (True, False, [PASSKEY], False),
+        (True, True, [PASSWORD], False),
+        (False, False, [PASSWORD], False),
+    ],
+)
+def test_staff_need_a_second_factor_outside_development(make_user, settings, is_staff, development, records, expected):
+    settings.DEVELOPMENT = development
+    person = make_user("person", is_staff=is_staff)
+
+    assert browser_proof.must_be_stronger(request_of(person, *records)) is expected
 
 
 def test_what_another_user_proved_and_what_nothing_is_recorded_of_was_long_ago_and_one_factor(alice, bob):

@@ -1,6 +1,7 @@
 """The page on which a person types the code of a device, sees who asks, and decides (RFC 8628 §3.3)."""
 
 import re
+from urllib.parse import urlencode
 
 import pytest
 from django.core import signing
@@ -9,8 +10,9 @@ from django.test import Client as Browser
 
 from accounts.models import AuditEvent, User
 from oauth.models import DEVICE_CODE, Client, DeviceCode
+from tests.browsers import sign_in
 from tests.devices import PAGE, ask, browser_of, decide, let_device_in, poll, row, type_code
-from tests.staff import give_role, token_in
+from tests.staff import enrol, give_role, token_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.checklist(118)]
 
@@ -165,15 +167,18 @@ def test_a_device_of_a_client_that_was_disabled_is_not_let_in(asked, alice):
 
 
 @pytest.mark.checklist(99)
-def test_staff_need_their_second_factor(asked, make_user):
+def test_staff_need_their_second_factor(asked, make_user, settings):
+    settings.DEVELOPMENT = False
     staff = give_role(make_user("carol"), "owner")
-    browser = browser_of(staff)
-    session = browser.session
-    del session["proved_by_second_factor"]
-    session.save()
+    browser = Browser()
+    sign_in(browser, staff)
 
     assert browser.get(PAGE)["Location"] == "/account/security"
-    let_device_in(staff, asked["user_code"])
+    enrol(staff)
+    back = f"{PAGE}?user_code={asked['user_code']}"
+    assert browser.get(back)["Location"] == f"/sign-in/again?{urlencode({'next': back})}"
+    sign_in(browser, staff, methods=("password", "totp"))
+    assert browser.get(back).status_code == 200
 
 
 def test_who_was_disabled_meanwhile_decides_nothing(asked, alice):
