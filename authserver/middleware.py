@@ -17,6 +17,24 @@ from oauth.http import render
 PROBES = frozenset({"/health", "/ready", "/live", "/api/v1/health", "/metrics"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 MACHINE_PATHS = ("/oauth/", "/.well-known/", "/api/")
+# Metrics answer strangers as where nothing is, and nothing is a page.
+PAGES_AMONG_MACHINES = frozenset(
+    {
+        "/api/docs",
+        "/metrics",
+        "/oauth/authorize",
+        "/oauth/authorize/decision",
+        "/oauth/authorize/resume",
+        "/oauth/device",
+        "/oauth/logout",
+        "/oauth/logout/confirmed",
+    }
+)
+
+
+def is_page(request: HttpRequest) -> bool:
+    path = request.path
+    return path in PAGES_AMONG_MACHINES or not (path.startswith(MACHINE_PATHS) or path in PROBES)
 
 
 class Gate:
@@ -75,7 +93,7 @@ class Gate:
             return render(InvalidRequest("This Host is not served here (AUTH_SERVICE__ALLOWED_HOSTS)."))
         if settings.REQUIRE_HTTPS and not request.is_secure():
             # SECURITY: a redirect would let a client go on sending secrets in clear, and nobody would notice.
-            if request.method not in {"GET", "HEAD"} or request.path.startswith(MACHINE_PATHS):
+            if request.method not in {"GET", "HEAD"} or not is_page(request):
                 return render(InvalidRequest("Use HTTPS."))
             return HttpResponsePermanentRedirect(f"https://{host}{request.get_full_path()}")
         return None

@@ -2,7 +2,7 @@
 
 from authserver.openapi_grants import ACCESS_TOKEN_VALUE, TOKENS
 from authserver.openapi_parts import UNAVAILABLE, Part, answer, body, number, record, ref, refusals, text
-from authserver.openapi_security import ACCESS_TOKEN, NOBODY_IN_PARTICULAR
+from authserver.openapi_security import ACCESS_TOKEN
 from oauth import client_registration
 from oauth.errors import (
     BodyTooLarge,
@@ -31,7 +31,7 @@ def paths() -> dict[str, Part]:
     return {
         "/oauth/userinfo": {
             "get": _userinfo("read_userinfo", [{ACCESS_TOKEN: []}]),
-            "post": _userinfo("post_userinfo", [{ACCESS_TOKEN: []}, *NOBODY_IN_PARTICULAR, {}]) | {"requestBody": request},
+            "post": _userinfo("post_userinfo", [{ACCESS_TOKEN: []}, {}]) | {"requestBody": request},
         },
         "/oauth/register": {"post": _register()},
     }

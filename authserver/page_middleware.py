@@ -1,4 +1,4 @@
-"""What pages for people pass beyond what every request does: a language, and allauth's view of the request."""
+"""What pages for people pass beyond what every request does: a language, allauth's view of them, an answer when the store is down."""
 
 from collections.abc import Callable
 from typing import cast
@@ -8,21 +8,9 @@ from django.http import HttpRequest, HttpResponse
 from django.middleware.locale import LocaleMiddleware
 from django.utils import translation
 
-from authserver.middleware import MACHINE_PATHS, PROBES
-
-# Metrics answer strangers as where nothing is, and nothing is a page.
-PAGES_AMONG_MACHINES = frozenset(
-    {
-        "/api/docs",
-        "/metrics",
-        "/oauth/authorize",
-        "/oauth/authorize/decision",
-        "/oauth/authorize/resume",
-        "/oauth/device",
-        "/oauth/logout",
-        "/oauth/logout/confirmed",
-    }
-)
+from authserver import pages
+from authserver.middleware import is_page
+from oauth.http import STORE_DOWN
 
 
 class Pages:
@@ -43,13 +31,10 @@ class Pages:
             translation.deactivate()
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """How allauth sends somebody away who has to prove who they are."""
+        """How allauth sends somebody away who has to prove who they are; and what they see when the database is away, whatever the page."""
         if not is_page(request):
             return None
+        if isinstance(exception, STORE_DOWN):
+            return pages.unavailable(request, exception)
         answer: HttpResponse | None = self.allauth.process_exception(request, exception)
         return answer
-
-
-def is_page(request: HttpRequest) -> bool:
-    path = request.path
-    return path in PAGES_AMONG_MACHINES or not (path.startswith(MACHINE_PATHS) or path in PROBES)

@@ -14,11 +14,11 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import themes
 from authserver import admin_hosts, metrics_page
-from authserver.page_middleware import is_page
+from authserver.middleware import is_page
 from oauth import keys
 from oauth.errors import InvalidRequest, MethodNotAllowed, NotFound, TemporarilyUnavailable
 from oauth.grant_types import offered
-from oauth.http import NO_STORE, only, render, renders_oauth_errors, respond
+from oauth.http import NO_STORE, only, render, renders_oauth_errors, respond, store_down
 
 NOTHING_HERE = "There is nothing here."
 
@@ -80,6 +80,14 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if not _is_for_a_person(request):
         return render(NotFound(NOTHING_HERE))
     return _error_page(request, _("There is nothing here"), _("The address is mistyped, or what was here is gone."), 404)
+
+
+def unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Any page, while the database is away: nothing that the person did, and nothing that a traceback would tell."""
+    refusal = store_down(error)
+    response = _error_page(request, _("The server cannot answer right now"), _("Try again shortly."), refusal.status)
+    response["Retry-After"] = refusal.headers["Retry-After"]
+    return response
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -3,24 +3,20 @@
 Nothing is kept between the pages: each of them carries the whole request, and it is read and checked anew every time.
 """
 
-import logging
-from collections.abc import Callable
 from datetime import timedelta
-from functools import wraps
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.core import signing
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
-from accounts import browser_proof, clock, refusals
-from accounts.actors import actor_of, user_agent
+from accounts import browser_proof, clock
+from accounts.actors import actor_of
 from accounts.models import User
 from oauth import (
     authorization_codes,
@@ -33,44 +29,11 @@ from oauth import (
     redirect_uris,
     scope_texts,
 )
-from oauth.authorization_request import CONSENT, LOGIN, NONE, SELECT_ACCOUNT, AuthorizationRequest, Returned, Unsafe, returning_to
-from oauth.errors import AccessDenied, ConsentRequired, InteractionRequired, InvalidRequest, InvalidToken, LoginRequired, OAuthError
+from oauth.authorization_request import CONSENT, LOGIN, NONE, SELECT_ACCOUNT, AuthorizationRequest, Unsafe, returning_to
+from oauth.browser_refusals import SendAway, answers_requests, return_to_app
+from oauth.errors import AccessDenied, ConsentRequired, InteractionRequired, InvalidRequest, InvalidToken, LoginRequired
 
 DECISION_TIME = timedelta(minutes=10)
-
-logger = logging.getLogger("authserver.refusals")
-
-
-class _SendAway(Exception):
-    """The person has to do something at this server first, and comes back with the same request."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self.url = url
-
-
-def answers_requests(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """What is refused goes to the client when its address is proven, and to the person at the browser when not."""
-
-    @wraps(view)
-    def wrapped(request: HttpRequest) -> HttpResponse:
-        try:
-            return view(request)
-        except Returned as returned:
-            refusal = returned.refusal
-            _report(refusal, request=request)
-            answer = {"error": refusal.error, "error_description": refusal.description, "error_id": refusal.error_id}
-            return _return(returned.redirect_uri, answer, state=returned.state)
-        except Unsafe as unsafe:
-            return _error_page(request, unsafe.refusal)
-        except InvalidRequest as refusal:
-            return _error_page(request, refusal)
-        except _SendAway as away:
-            return HttpResponseRedirect(away.url)
-        except http.STORE_DOWN as error:
-            return _error_page(request, http.store_down(error))
-
-    return wrapped
 
 
 @csrf_exempt  # A client's form may come from anywhere; it changes nothing and is answered as a link would be.
@@ -120,12 +83,12 @@ def resume(request: HttpRequest) -> HttpResponse:
 
 
 def _signed_in(request: HttpRequest, asked: AuthorizationRequest, *, query: str) -> User:
-    """The person at the browser, who proved who they are as recently as the request wants. Raises _SendAway, LoginRequired."""
+    """The person at the browser, who proved who they are as recently as the request wants. Raises SendAway, LoginRequired."""
     user, may_ask = request.user, NONE not in asked.prompt
     if not isinstance(user, User):
         if not may_ask:
             raise LoginRequired("nobody is signed in")
-        raise _SendAway(_sign_in_url(query, login_hint=asked.login_hint))
+        raise SendAway(_sign_in_url(query, login_hint=asked.login_hint))
     if asked.id_token_hint and _hinted(asked) != user.pk:
         raise LoginRequired("id_token_hint is of somebody else", user_id=user.pk)
     proof = browser_proof.of(request)
@@ -133,12 +96,12 @@ def _signed_in(request: HttpRequest, asked: AuthorizationRequest, *, query: str)
     if is_too_old or asked.max_age == 0 or LOGIN in asked.prompt:
         if not may_ask:
             raise LoginRequired("the sign-in is older than max_age", user_id=user.pk)
-        raise _SendAway(_prove_again_url(query))
-    if user.is_staff and not settings.DEVELOPMENT and proof.acr == "1":
+        raise SendAway(_prove_again_url(query))
+    if browser_proof.must_be_stronger(request):
         # SECURITY: who can change the server needs more than a password, at every door.
         if not may_ask:
             raise InteractionRequired("staff without a second factor", user_id=user.pk)
-        raise _SendAway(_prove_again_url(query) if user.has_second_factor else reverse("mfa_index"))
+        raise SendAway(_prove_again_url(query) if user.has_second_factor else reverse("mfa_index"))
     return user
 
 
@@ -155,15 +118,7 @@ def _must_show(asked: AuthorizationRequest, user: User) -> bool:
 
 def _allow(request: HttpRequest, asked: AuthorizationRequest, user: User) -> HttpResponse:
     code = authorization_codes.issue(asked, user=user, proof=browser_proof.of(request))
-    return _return(asked.redirect_uri, {"code": code}, state=asked.state)
-
-
-def _return(redirect_uri: str, answer: dict[str, str], *, state: str) -> HttpResponse:
-    """To the app, by GET (RFC 6749 §4.1.2), with who answers (RFC 9207 §2)."""
-    parameters = answer | ({"state": state} if state else {}) | {"iss": settings.JWT_ISSUER}
-    response = HttpResponse(status=303)
-    response["Location"] = redirect_uris.with_parameters(redirect_uri, parameters)
-    return response
+    return return_to_app(asked.redirect_uri, {"code": code}, state=asked.state)
 
 
 def _consent_page(request: HttpRequest, asked: AuthorizationRequest, *, query: str) -> HttpResponse:
@@ -218,37 +173,3 @@ def _resume_url(query: str) -> str:
 
 def _salt(request: HttpRequest) -> str:
     return f"oauth.authorize_views:{request.user.pk}:{request.session.session_key}"
-
-
-def _report(refusal: OAuthError, *, request: HttpRequest) -> None:
-    """For the log, and for staff who are told the error_id."""
-    names = (name for name, _ in parse_qsl(request.META.get("QUERY_STRING", ""), keep_blank_values=True))
-    extra = {"error": refusal.error, "reason": refusal.reason, "status": refusal.status, "error_id": refusal.error_id}
-    logger.info("refused", extra=extra)
-    refusals.record(
-        refusal.error_id,
-        status=refusal.status,
-        error=refusal.error,
-        reason=refusal.reason,
-        client_id=refusal.client_id,
-        user_id=refusal.user_id,
-        address=request.META["authserver.address"],
-        user_agent=user_agent(request),
-        shape={"path": request.path, **http.names_in_shape(names)},
-    )
-
-
-def _error_page(request: HttpRequest, refusal: OAuthError) -> HttpResponse:
-    away = refusal.status == 503
-    if not away:
-        _report(refusal, request=request)
-    context = {
-        "title": _("The server cannot answer right now") if away else _("This sign-in cannot go on"),
-        "text": _("Try again shortly.") if away else _("The app that sent you here asked in a way that this server does not accept."),
-        "for_developer": "" if away else refusal.description,
-        "error_id": refusal.error_id,
-    }
-    response = render(request, "authorize_error.html", context, status=503 if away else 400)
-    for name, value in refusal.headers.items():
-        response[name] = value
-    return response

@@ -15,7 +15,7 @@ from accounts import audit
 from accounts.actors import actor_of
 from oauth import clients, http, id_tokens, keys, redirect_uris, sessions
 from oauth.authorization_request import Pairs, Unsafe, single
-from oauth.authorize_views import answers_requests
+from oauth.browser_refusals import answers_requests
 from oauth.errors import InvalidRequest, InvalidToken
 from oauth.id_tokens import IdentityClaims
 from oauth.models import Client

@@ -124,15 +124,15 @@ def live_sessions(*, sample: int = SAMPLE) -> tuple[int, bool]:
     alive = Session.objects.live().filter(pk__in=drawn).count()
     if len(drawn) < sample:
         return alive, False
-    return round(alive / sample * max(_rows_of(Session._meta.db_table), sample)), True
+    return round(alive / sample * max(_about_how_many_sessions(), sample)), True
 
 
-def _rows_of(table: str) -> int:
-    """About how many rows there are: PostgreSQL's planner knows; SQLite's tables are small enough to be counted."""
+def _about_how_many_sessions() -> int:
+    """Ended ones too. PostgreSQL's planner knows; SQLite's table is small enough to be counted."""
     if connection.vendor != "postgresql":
         return Session.objects.count()
     with connection.cursor() as cursor:
-        cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [table])
+        cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [Session._meta.db_table])
         [rows] = cursor.fetchone()
         return int(rows)
 

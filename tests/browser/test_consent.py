@@ -147,7 +147,7 @@ def test_what_cannot_go_on_is_said_on_a_page(open_window, ask, width, theme, lan
 
     window.go(ask(client_id="nobody"))
 
-    assert window.title == {"en": "This sign-in cannot go on", "ru": "Этот вход нельзя продолжить"}[language]
+    assert window.title == {"en": "This cannot go on", "ru": "Продолжить нельзя"}[language]
     window.ensure_accessible()
     window.ensure_fits()
 

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 import pytest
 from django.conf import settings as django_settings
 from django.core import signing
+from django.db import OperationalError
 from django.test import Client as Browser
 
 from accounts.models import AuditEvent, Refusal
@@ -66,7 +67,7 @@ def test_an_address_that_is_not_registered_gets_nothing_and_the_person_a_page(as
 
     assert response.status_code == 400
     assert "Location" not in response
-    assert "This sign-in cannot go on" in response.content.decode()
+    assert "This cannot go on" in response.content.decode()
 
 
 def test_staff_can_see_which_address_was_sent_and_no_secret_of_it(ask):
@@ -348,3 +349,19 @@ def test_the_page_says_who_asks_for_what_in_words(ask, browser, alice):
         "Stay signed in while you are away",
     ]
     assert "<strong>alice</strong>" in page
+
+
+def test_while_the_database_is_away_a_person_sees_a_page_and_comes_back_later(ask, browser, alice, monkeypatch):
+    sign_in(browser, alice)
+
+    def fail(client_id):
+        raise OperationalError("connection to server at 10.1.2.3 failed")
+
+    monkeypatch.setattr(clients.cache, "find", fail)
+
+    response = ask()
+
+    assert response.status_code == 503
+    assert int(response["Retry-After"]) >= 1
+    assert "The server cannot answer right now" in response.content.decode()
+    assert "10.1.2.3" not in response.content.decode()

@@ -6,7 +6,7 @@ import pytest
 from django.db import DatabaseError, connection
 from django.test import Client as Browser
 
-from authserver.page_middleware import is_page
+from authserver.middleware import is_page
 from tests.staff import let_in
 
 MACHINES = ["/oauth/token", "/oauth/verify", "/.well-known/jwks.json", "/api/v1/me", "/api/openapi.json", "/health", "/live"]
