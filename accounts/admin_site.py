@@ -13,6 +13,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.urls.resolvers import URLPattern, URLResolver
+from django.utils.translation import gettext
 
 from accounts import audit, current_password, epochs, passwords
 from accounts.actors import Actor, actor_of
@@ -20,6 +21,7 @@ from accounts.current_password import TooManyAttempts, WrongPassword
 from accounts.hash_slots import Full
 from accounts.models import User
 from accounts.sign_in_adapters import is_proved_by_second_factor
+from accounts.sign_in_forms import LOCKED
 from accounts.throttling import Throttled
 
 
@@ -47,7 +49,7 @@ class OwnPasswordForm(AdminPasswordChangeForm):
         except WrongPassword:
             self.add_error("old_password", self.error_messages["password_incorrect"])
         except (Throttled, TooManyAttempts, Full):
-            self.add_error("old_password", "Too many attempts. Try again later.")
+            self.add_error("old_password", str(LOCKED))
 
     def save(self, commit: bool = True) -> User:
         """Raises epochs.Stale."""
@@ -67,7 +69,7 @@ class OwnPassword(PasswordChangeView):
             with transaction.atomic():
                 return super().form_valid(form)
         except epochs.Stale:
-            form.add_error(None, "The account was changed meanwhile. Try again.")
+            form.add_error(None, gettext("The account was changed meanwhile. Try again."))
             return self.form_invalid(form)
 
 

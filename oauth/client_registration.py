@@ -37,7 +37,9 @@ def register(sent: Mapping[str, Any], *, actor: Actor) -> dict[str, Any]:
     """What was registered, with the secret where there is one (RFC 7591 §3.2.1). Raises InvalidClientMetadata, InvalidRedirectUri."""
     grant_types = _words(sent, "grant_types", default=[AUTHORIZATION_CODE], among=GRANT_TYPES)
     response_types = _words(sent, "response_types", default=["code"], among=("code",))
-    [auth_method] = _words({"m": [sent.get("token_endpoint_auth_method", WITH_SECRET[0])]}, "m", default=[], among=AUTH_METHODS)
+    auth_method = sent.get("token_endpoint_auth_method", WITH_SECRET[0])
+    if auth_method not in AUTH_METHODS:
+        raise _may_hold("token_endpoint_auth_method", AUTH_METHODS)
     name, scope = _text(sent, "client_name", MOST_NAME), _scope(sent)
     uris, after = _uris(sent, "redirect_uris"), _uris(sent, "post_logout_redirect_uris")
     if AUTHORIZATION_CODE in grant_types and not uris:
@@ -75,8 +77,12 @@ def register(sent: Mapping[str, Any], *, actor: Actor) -> dict[str, Any]:
 def _words(sent: Mapping[str, Any], name: str, *, default: list[str], among: Sequence[str]) -> list[str]:
     words = sent.get(name, default)
     if not isinstance(words, list) or not words or any(word not in among for word in words):
-        raise InvalidClientMetadata("token_endpoint_auth_method" if name == "m" else name, f"may hold: {', '.join(among)}.")
+        raise _may_hold(name, among)
     return list(dict.fromkeys(words))
+
+
+def _may_hold(name: str, among: Sequence[str]) -> InvalidClientMetadata:
+    return InvalidClientMetadata(name, f"may hold: {', '.join(among)}.")
 
 
 def _text(sent: Mapping[str, Any], name: str, most: int) -> str:
@@ -95,7 +101,7 @@ def _scope(sent: Mapping[str, Any]) -> str:
     except scopes.Malformed:
         raise InvalidClientMetadata("scope", "is malformed.") from None
     if not asked <= offered:
-        raise InvalidClientMetadata("scope", f"may hold: {scopes.format(offered)}.")
+        raise _may_hold("scope", sorted(offered))
     return scopes.format(asked or offered)
 
 

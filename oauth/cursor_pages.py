@@ -1,6 +1,7 @@
 """Pages of a list, with `next`, `previous` and `results`, each found by where the one before ended: stable while rows come and go."""
 
 import unicodedata
+from abc import ABC, abstractmethod
 from datetime import UTC
 from typing import Any
 
@@ -10,15 +11,16 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
 
-class CursorPages(CursorPagination):
+class CursorPages(CursorPagination, ABC):
     """50 on a page. A cursor that decodes and holds nothing of the list's order is refused: the database would be asked for it."""
 
     page_size = 50
     example_path = "/api/v1/sessions"
 
     @staticmethod
+    @abstractmethod
     def is_position(text: str) -> bool:
-        raise NotImplementedError
+        """Whether a text can stand for a place in the list's order."""
 
     def decode_cursor(self, request: Request) -> Any:
         cursor = super().decode_cursor(request)
@@ -40,22 +42,26 @@ class CursorPages(CursorPagination):
         }
 
 
+def _is_instant(text: str) -> bool:
+    """Whether it names a moment of UTC's calendar: the last day of the year 9999 is over earlier in the east."""
+    try:
+        parsed = parse_datetime(text)
+        return parsed is not None and parsed.tzinfo is not None and bool(parsed.astimezone(UTC))
+    except (ValueError, OverflowError):
+        return False
+
+
+def _is_storable(text: str) -> bool:
+    """Whether PostgreSQL takes it: neither NUL nor half a surrogate pair."""
+    return len(text) <= 1000 and not any(unicodedata.category(character) in {"Cc", "Cs"} for character in text)
+
+
 class ByInstant(CursorPages):
-    @staticmethod
-    def is_position(text: str) -> bool:
-        """Whether it names a moment of UTC's calendar: the last day of the year 9999 is over earlier in the east."""
-        try:
-            parsed = parse_datetime(text)
-            return parsed is not None and parsed.tzinfo is not None and bool(parsed.astimezone(UTC))
-        except (ValueError, OverflowError):
-            return False
+    is_position = staticmethod(_is_instant)
 
 
 class ByText(CursorPages):
-    @staticmethod
-    def is_position(text: str) -> bool:
-        """Whether PostgreSQL takes it: neither NUL nor half a surrogate pair."""
-        return len(text) <= 1000 and not any(unicodedata.category(character) in {"Cc", "Cs"} for character in text)
+    is_position = staticmethod(_is_storable)
 
 
 class NewestFirst(ByInstant):

@@ -18,20 +18,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def root(make_user):
-    """May do everything."""
-    return make_user("root", is_staff=True, is_superuser=True)
-
-
-@pytest.fixture
-def staff(root):
-    """A browser in which root is signed in."""
-    browser = Browser(raise_request_exception=False, headers={"user-agent": BROWSER})
-    let_in(browser, root)
-    return browser
-
-
-@pytest.fixture
 def helpdesk(make_user):
     """A browser of somebody who may look at sessions and end them."""
     user = make_user("helpdesk", is_staff=True)

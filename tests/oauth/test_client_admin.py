@@ -17,7 +17,7 @@ from accounts.models import AuditEvent
 from oauth import client_list, clients, session_ending
 from oauth.models import Client, Session
 from tests import secrecy
-from tests.staff import BROWSER, errors_in, form_of, let_in, messages_in, page
+from tests.staff import errors_in, form_of, let_in, messages_in, page
 
 pytestmark = pytest.mark.django_db
 WHY = {"confirmed": "True", "reason": "an incident"}
@@ -28,20 +28,6 @@ def act(name, client):
 
 
 EVERYTHING = "/admin/oauth/client/end-everything/"
-
-
-@pytest.fixture
-def root(make_user):
-    """May do everything."""
-    return make_user("root", is_staff=True, is_superuser=True)
-
-
-@pytest.fixture
-def staff(root):
-    """A browser in which root is signed in."""
-    browser = Browser(raise_request_exception=False, headers={"user-agent": BROWSER})
-    let_in(browser, root)
-    return browser
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from accounts.actors import NOBODY
 from accounts.models import AuditEvent
 from oauth import key_report, key_rotation, key_rows, key_set_use, key_timeline
 from oauth.models import KeySetUse, SigningKey
-from tests.staff import BROWSER, let_in, messages_in, page
+from tests.staff import let_in, messages_in, page
 
 pytestmark = pytest.mark.django_db
 
@@ -22,20 +22,6 @@ ROTATE = "/admin/oauth/signingkey/rotate/"
 
 def compromised(key):
     return f"/admin/oauth/signingkey/{key.pk}/compromised/"
-
-
-@pytest.fixture
-def root(make_user):
-    """May do everything."""
-    return make_user("root", is_staff=True, is_superuser=True)
-
-
-@pytest.fixture
-def staff(root):
-    """A browser in which root is signed in."""
-    browser = Browser(raise_request_exception=False, headers={"user-agent": BROWSER})
-    let_in(browser, root)
-    return browser
 
 
 @pytest.fixture
