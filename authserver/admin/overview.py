@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.formats import number_format
@@ -174,9 +175,17 @@ def _note(before: str) -> Any:
 
 
 def _locked_now() -> Card:
-    locked = LoginCounter.objects.locked().order_by().values("pk")[: MOST_LOCKED + 1].count()
-    value = f"{MOST_LOCKED}+" if locked > MOST_LOCKED else str(locked)
-    return Card(_("Locked now"), value, _("names that a source has to wait for"), reverse("admin:accounts_logincounter_changelist"))
+    begun = AuditEvent.objects.filter(event=LOCKED)
+    day = begun.filter(at__gte=SteadyInstant(plus=-DAY))
+    before = begun.filter(at__gte=SteadyInstant(plus=-2 * DAY), at__lt=SteadyInstant(plus=-DAY))
+    note = _("begun in the last 24 hours: %(day)s; in those before: %(before)s") % {"day": _up_to(day), "before": _up_to(before)}
+    return Card(_("Locked now"), _up_to(LoginCounter.objects.locked()), note, reverse("admin:accounts_logincounter_changelist"))
+
+
+def _up_to(rows: QuerySet[Any]) -> str:
+    """How many there are, up to a bound."""
+    found = rows.order_by().values("pk")[: MOST_LOCKED + 1].count()
+    return f"{MOST_LOCKED}+" if found > MOST_LOCKED else str(found)
 
 
 def _live_sessions() -> Card:

@@ -135,6 +135,16 @@ def test_two_weeks_are_drawn_and_their_numbers_stand_in_a_table(look):
     assert "Some hours are not counted yet" not in text
 
 
+def test_what_is_locked_now_stands_beside_the_locks_of_the_last_two_days(look, sign_in):
+    for _ in range(5):
+        sign_in(password="wrong")
+    happen(overview.LOCKED, times=2, ago=1.5 * overview.DAY)
+
+    locked = look("view_logincounter")().context["cards"][0]
+
+    assert (locked.value, str(locked.note)) == ("1", "begun in the last 24 hours: 1; in those before: 2")
+
+
 def test_each_card_is_for_who_may_see_what_it_tells(look):
     assert [str(card.label) for card in look("view_logincounter", "view_session")().context["cards"]] == ["Locked now", "Live sessions"]
 
