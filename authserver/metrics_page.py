@@ -76,7 +76,15 @@ def _add(ended: list[Path], *, to: Path) -> None:
 
 def _begun(paths: Iterable[Path]) -> list[Path]:
     """Those with something in them: a process makes its file empty first."""
-    return [path for path in paths if path.exists() and path.stat().st_size]
+    return [path for path in paths if _size_of(path)]
+
+
+def _size_of(path: Path) -> int:
+    """Nothing for a file that went meanwhile: its process has ended, and was added up."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _pid_of(path: Path) -> int:
