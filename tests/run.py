@@ -16,12 +16,9 @@ ON_SQLITE_ALONE = (
     *("tests/project/test_architecture.py", "tests/project/test_conformance.py", "tests/project/test_container.py"),
     *("tests/project/test_docs.py", "tests/project/test_env.py", "tests/project/test_lock_check.py", "tests/project/test_make.py"),
     *("tests/project/test_mutations.py", "tests/project/test_openapi.py", "tests/project/test_translations.py"),
-    "tests/e2e/test_docs_examples.py",
+    *("tests/e2e/test_docs_examples.py", "tests/hostile/test_fuzz.py", "tests/hostile/test_schema.py"),
 )
-ON_POSTGRESQL_ALONE = (
-    *("tests/hostile/test_fuzz.py", "tests/hostile/test_schema.py", "tests/hostile/test_verifiers.py"),
-    *("tests/project/test_admin_permissions.py", "tests/project/test_admin_secrecy.py"),
-)
+ON_POSTGRESQL_ALONE = ("tests/hostile/test_verifiers.py", "tests/project/test_admin_permissions.py", "tests/project/test_admin_secrecy.py")
 sys.path.insert(0, str(ROOT))
 
 from tests.postgres import find_binaries, postgres  # noqa: E402 - after the path it is found on
