@@ -40,6 +40,7 @@ EVENTS = frozenset(
         "network:password_spraying:detected",
         "users:import:finished",
         "users:export:finished",
+        "older_service:import:finished",
         "user:consent:given",
         "user:consent:withdrawn",
         "session:authorization_code:redeemed",

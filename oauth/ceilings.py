@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.conf import settings
-
 from accounts import throttling
 from accounts.throttling import FAILED_CLIENTS, REQUESTS, Throttled
-from oauth import refresh_tokens
+from oauth import presented_tokens, refresh_tokens
 from oauth.errors import InvalidClient, RateLimitExceeded
 from oauth.http import Form
 from oauth.models import REFRESH_TOKEN
@@ -48,7 +46,7 @@ def _is_genuine_refresh(form: Form) -> bool:
         return False
     try:
         # SECURITY: by its tag alone: whatever else has the form of a token is counted, or guesses at tokens would be free.
-        refresh_tokens.decode(form.optional("refresh_token"), keys=settings.TOKEN_KEYS)
+        presented_tokens.read(form.optional("refresh_token"))
     except refresh_tokens.Malformed:
         return False
     return True

@@ -18,6 +18,7 @@ from django.db import IntegrityError, transaction
 from accounts import audit, clock
 from accounts.actors import NOBODY, Actor
 from accounts.reconnect import with_reconnect
+from oauth import foreign_secrets
 from oauth.errors import InvalidClient, InvalidRequest
 from oauth.http import Form
 from oauth.models import Client
@@ -86,6 +87,12 @@ def register(
     return Registration(client, value)
 
 
+_SECRET_COLUMNS = (
+    *("secret_digest", "secret_created_at", "foreign_secret_hash"),
+    *("previous_secret_digest", "previous_secret_expires_at"),
+)
+
+
 class SecretChanged(Exception):
     """The secret is not the one any more that the caller decided on."""
 
@@ -103,8 +110,11 @@ def rotate_secret(client: Client, *, keep_old_for: timedelta, actor: Actor = NOB
         if locked.secret_created_at != client.secret_created_at:
             raise SecretChanged
         locked.previous_secret_digest, locked.previous_secret_expires_at = locked.secret_digest, now + keep_old_for
+        # SECURITY: a hash from elsewhere counts as the secret before, once, or the rotation after next revives it (foreign_secrets.py).
+        if locked.secret_digest is not None or not keep_old_for:
+            locked.foreign_secret_hash = ""
         locked.secret_digest, locked.secret_created_at = digest(value), now
-        locked.save(update_fields=("previous_secret_digest", "previous_secret_expires_at", "secret_digest", "secret_created_at"))
+        locked.save(update_fields=_SECRET_COLUMNS)
         detail = {"old_secret_seconds": int(keep_old_for.total_seconds())} | ({"reason": reason} if reason else {})
         audit.record("client:secret:rotated", client_id=locked.client_id, detail=detail, **actor)
     cache.forget()
@@ -200,7 +210,7 @@ def _is_secret_of(client: Client, value: str, *, now: datetime) -> bool:
         and hmac.compare_digest(presented, bytes(client.previous_secret_digest))
     )
     # SECURITY: an empty secret has a digest too.
-    return bool(value) and (is_current or is_previous)
+    return bool(value) and (is_current or is_previous or foreign_secrets.is_that_of(client, value, digest=presented, now=now))
 
 
 def _parse_basic(authorization: str, headers: dict[str, str]) -> tuple[str, str]:

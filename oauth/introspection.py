@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 
 from accounts.reconnect import with_reconnect
-from oauth import live_tokens, refresh_tokens, scopes
+from oauth import live_tokens, presented_tokens, refresh_tokens, scopes
 from oauth.errors import InvalidToken, UnauthorizedClient
 from oauth.models import REFRESH_TOKEN, Client, Session
 from oauth.refresh_tokens import RefreshToken
@@ -37,7 +37,7 @@ def introspect(value: str, *, caller: Client, now: datetime) -> dict[str, Any]:
 
 def _members(value: str, *, caller: Client, now: datetime) -> dict[str, Any]:
     try:
-        token = refresh_tokens.decode(value, keys=settings.TOKEN_KEYS)
+        token = presented_tokens.read(value)
     except refresh_tokens.Malformed:
         return _of_access_token(value, caller=caller, now=now)
     return _of_refresh_token(token, caller=caller)

@@ -157,8 +157,10 @@ def revoke(kid: str, *, actor: Actor, reason: str, encryption_keys_are_lost: boo
         _close_ranks(rows, fresh, now=now, actor=actor)
 
 
-def import_pem(path: Path, *, kid: str) -> SigningKey | None:
+def import_pem(path: Path, *, kid: str, after: timedelta = timedelta(0)) -> SigningKey | None:
     """Let the key of a PEM file sign, at once or after another, under the `kid` that its verifiers know. None when it was imported before.
+
+    `after` is how long it is published first, where another signs.
 
     Raises NotUsable.
     """
@@ -174,7 +176,7 @@ def import_pem(path: Path, *, kid: str) -> SigningKey | None:
                 return None
             if any(row.kid == imported.kid for row in rows):
                 raise NotUsable(f"another key has the kid {imported.kid} already")
-            signs_from = _soonest(now) if rows else now
+            signs_from = max(_soonest(now), now + after) if rows else now
             return key_rows.insert(imported, sequence=key_rows.next_sequence(rows), now=now, signs_from=signs_from, event="imported")
     except IntegrityError:  # another process did it just now
         return None

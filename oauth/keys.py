@@ -36,6 +36,7 @@ class KeySet:
 
     signing: SigningKey | None
     verification_keys: Mapping[str, VerificationKey]
+    imported_keys: Mapping[str, Any]
     algorithms: list[str]
     jwks: bytes
     etag: str
@@ -48,6 +49,8 @@ class KeySet:
         return cls(
             signing=signing.key if signing else None,
             verification_keys={row.kid: VerificationKey(row.algorithm, _public_key(**row.public_jwk)) for row in published},
+            # Also when they have left the set: refresh tokens of the older service live longer than its access tokens.
+            imported_keys={row.kid: _public_key(**row.public_jwk) for row in _imported(schedule)},
             algorithms=sorted({row.algorithm for row in published}),
             jwks=jwks,
             etag=etag,
@@ -171,6 +174,12 @@ class KeyRing:
 
 
 ring = KeyRing()
+
+
+def _imported(schedule: Schedule[SigningKey]) -> list[SigningKey]:
+    """Those that kept the name they had elsewhere, and that nobody else may have."""
+    rows = [place.key for place in schedule.places]
+    return [row for row in rows if row.kid != row.thumbprint and row.algorithm == "RS256" and row.revoked_at is None]
 
 
 @cache

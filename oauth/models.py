@@ -92,6 +92,13 @@ class Client(AbstractApplication):
     )
     secret_digest = models.BinaryField(null=True, editable=False)
     secret_created_at = models.DateTimeField(null=True, editable=False)
+    foreign_secret_hash = models.CharField(
+        max_length=128,
+        blank=True,
+        db_default="",
+        editable=False,
+        help_text="bcrypt, of the service it came from, until it shows the secret",
+    )
     previous_secret_digest = models.BinaryField(null=True, editable=False)
     previous_secret_expires_at = models.DateTimeField(null=True, editable=False)
 

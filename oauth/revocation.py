@@ -4,12 +4,11 @@ import logging
 import uuid
 from datetime import datetime
 
-from django.conf import settings
 from django.db import transaction
 
 from accounts import audit
 from accounts.reconnect import with_reconnect
-from oauth import foreign_tokens, live_tokens, refresh_tokens, sessions
+from oauth import foreign_tokens, live_tokens, presented_tokens, refresh_tokens, sessions
 from oauth.errors import InvalidToken
 from oauth.models import Client, Session
 from oauth.refresh_tokens import RefreshToken
@@ -24,7 +23,7 @@ def revoke(value: str, *, client: Client, origin: Origin, now: datetime) -> None
     The kind of a token shows in its form, so no hint is needed. A refresh token may be of any generation: its tag proves that we issued it.
     """
     try:
-        token = refresh_tokens.decode(value, keys=settings.TOKEN_KEYS)
+        token = presented_tokens.read(value)
     except refresh_tokens.Malformed:
         _revoke_by_access_token(value, client=client, origin=origin, now=now)
     else:

@@ -25,6 +25,7 @@ from accounts.recent_sign_in import requires_recent_sign_in
 from oauth import sessions
 from oauth.admin_acts import are_staff_alone_for_superusers, what_goes_on
 from oauth.models import Session
+from oauth.older_service.sessions import ENDED_THERE
 from oauth.sessions import REUSED
 
 
@@ -68,6 +69,7 @@ REASONS = {
     "ended_by_staff": _("ended by staff"),
     "ended_by_user": _("ended by the user"),
     "revoked_by_client": _("revoked by the client"),
+    ENDED_THERE: _("ended at the older service"),
 }
 # What could be used now, or would be again when user and client are enabled.
 USABLE = ("live", "user disabled", "client disabled")

@@ -21,7 +21,7 @@ from accounts.actors import Actor
 from accounts.addresses import network_of
 from accounts.models import User
 from accounts.reconnect import with_reconnect
-from oauth import foreign_tokens, refresh_tokens, scopes, session_rows
+from oauth import foreign_tokens, presented_tokens, refresh_tokens, scopes, session_rows
 from oauth.access_tokens import SessionClaims
 from oauth.errors import InvalidGrant, InvalidScope, InvalidTarget
 from oauth.models import Client, Session
@@ -91,7 +91,7 @@ def refresh(value: str, *, client: Client, scope: str, idempotency_key: str, ori
     writes) catches up. Raises InvalidGrant, InvalidScope, InvalidTarget.
     """
     try:
-        token = refresh_tokens.decode(value, keys=settings.TOKEN_KEYS)
+        token = presented_tokens.read(value)
     except refresh_tokens.Malformed as error:
         raise InvalidGrant(f"refresh token {error}") from None
     if token.generation >= refresh_tokens.MAX_GENERATION:

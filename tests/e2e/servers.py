@@ -63,7 +63,7 @@ def authserver(folder: Path, *, postgres_url: str | None = None, **variables: st
     """
     with ExitStack() as stack:
         postgres_url = os.environ.get("TEST_DB_URL", "") if postgres_url is None else postgres_url
-        database_url = stack.enter_context(_new_database(postgres_url)) if postgres_url else f"sqlite:///{folder}/auth.db"
+        database_url = stack.enter_context(new_database(postgres_url)) if postgres_url else f"sqlite:///{folder}/auth.db"
         port = free_port()
         environment = clean_environment(
             ENVIRONMENT="development",
@@ -147,7 +147,7 @@ def clean_environment(**variables: str) -> dict[str, str]:
 
 
 @contextmanager
-def _new_database(server_url: str) -> Iterator[str]:
+def new_database(server_url: str) -> Iterator[str]:
     """The URL of an empty database beside the one that `server_url` names; dropped at the end."""
     name = f"e2e_{secrets.token_hex(6)}"
     _execute(server_url, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
