@@ -47,8 +47,55 @@ CLIENT_ADMIN = "tests/oauth/test_client_admin.py"
 ADMIN_API = "tests/oauth/test_admin_api.py"
 DEVICES, DEVICE_GRANT, DEVICE_PAGE = "oauth/device_codes.py", "tests/oauth/test_device_grant.py", "tests/oauth/test_device_page.py"
 DEVICE_RACES = "tests/oauth/test_device_races.py"
+OLDER = "tests/oauth/test_older_service.py"
 
 MUTATIONS = (
+    Mutation(
+        "oauth/older_service/refresh_tokens.py",
+        "the key is one that was imported",
+        '        claims = json.loads(_JWS.decode_complete(value, key, algorithms=[_ALGORITHM])["payload"])',
+        '        claims = json.loads(_JWS.decode_complete(value, options={"verify_signature": False})["payload"])',
+        OLDER,
+    ),
+    Mutation(
+        "oauth/older_service/refresh_tokens.py",
+        "its access tokens are signed by the same key",
+        """    if kind != "refresh" or """,
+        "    if ",
+        OLDER,
+    ),
+    Mutation(
+        "oauth/foreign_secrets.py",
+        "by the hash that was tried",
+        """, foreign_secret_hash=client.foreign_secret_hash)
+    if client.secret_digest is None:
+        rows.filter(secret_digest=None).update(""",
+        """)
+    if client.secret_digest is None:
+        rows.update(""",
+        OLDER,
+    ),
+    Mutation(
+        "oauth/older_service/users.py",
+        "as when staff disable somebody",
+        "                users.end_sessions(user)\n",
+        "",
+        OLDER,
+    ),
+    Mutation(
+        "oauth/older_service/users.py",
+        "a file from elsewhere does nothing to staff",
+        "        if user is not None and not (user.is_staff or user.is_superuser):",
+        "        if user is not None:",
+        OLDER,
+    ),
+    Mutation(
+        "oauth/clients.py",
+        "a hash from elsewhere counts as the secret before",
+        """            locked.foreign_secret_hash = ""\n""",
+        "            pass\n",
+        OLDER,
+    ),
     Mutation(
         "accounts/browser_proof.py",
         "a password alone makes no sign-in",
@@ -594,7 +641,7 @@ MUTATIONS = (
     Mutation(
         "oauth/ceilings.py",
         "by its tag alone",
-        '        refresh_tokens.decode(form.optional("refresh_token"), keys=settings.TOKEN_KEYS)\n',
+        '        presented_tokens.read(form.optional("refresh_token"))\n',
         '        form["refresh_token"]\n',
         "tests/oauth/test_ceilings.py",
     ),

@@ -395,6 +395,17 @@ def test_after_a_rotation_it_works_as_long_as_the_one_before(older, move_in, ser
     assert [ask(secret).status for secret in (new, SERVICE_SECRET)] == [200, 401]
 
 
+def test_a_secret_that_staff_gave_meanwhile_is_not_undone(older, move_in, service):
+    move_in()
+    as_read_before = Client.objects.get(client_id=service)
+    clients.rotate_secret(as_read_before, keep_old_for=timedelta(0))
+    of_staff = Client.objects.get(client_id=service)
+
+    foreign_secrets.is_that_of(as_read_before, SERVICE_SECRET, digest=clients.digest(SERVICE_SECRET), now=clock.now())
+
+    assert Client.objects.get(client_id=service).secret_digest == of_staff.secret_digest
+
+
 @pytest.mark.parametrize("keep_old_for", [timedelta(0), timedelta(hours=1)])
 def test_no_later_rotation_revives_it(older, move_in, service, ask, keep_old_for):
     move_in()
@@ -469,6 +480,8 @@ def test_who_was_disabled_there_is_disabled_here(older, move_in, present, ada, a
 
     assert not User.objects.get(pk=ada).is_active
     assert present(token).error == "invalid_grant"
+    User.objects.filter(pk=ada).update(is_active=True)
+    assert present(token).error == "invalid_grant"  # as after staff disabled them
 
 
 def test_a_password_set_here_is_not_undone(older, move_in, post, ada, app):

@@ -21,6 +21,7 @@ PURE = (
     "oauth.origins",
     "oauth.scopes",
     "oauth.refresh_tokens",
+    "oauth.older_service.refresh_tokens",
     "oauth.access_tokens",
     "accounts.identifiers",
     "accounts.addresses",
