@@ -44,7 +44,7 @@ class AuthClient:
         return _finish(self._session.access_token(refused))
 
     def refresh(self) -> str:
-        """A new access token, however good the old one is. Raises as `access_token` does."""
+        """An access token newer than the one that this client holds, however good that is. Raises as `access_token` does."""
         return _finish(self._session.refresh())
 
     def sign_out(self) -> None:

@@ -53,9 +53,8 @@ class Session:
 
     async def sign_in(self, username: str, password: str, *, scope: str | None) -> None:
         form = {"grant_type": "password", "username": username, "password": password} | ({"scope": scope} if scope else {})
-        tokens = await self._ask(
-            form, pauses=()
-        )  # a lost answer may have counted as a wrong password: the user decides whether to try again
+        # Once: a lost answer may have counted as a wrong password, and the user is there to decide.
+        tokens = await self._ask(form, pauses=())
         async with self._alone():
             await self._keep(tokens)
 

@@ -18,24 +18,31 @@ class TokenStore(Protocol):
     def unlock(self) -> None: ...
 
 
-class MemoryStore:
-    """For one process: who signs in is signed out when it ends. Clients in its threads and coroutines may share it."""
+class _OneProcess:
+    """A lock for the threads and coroutines of one process."""
 
     def __init__(self) -> None:
-        self._tokens: Tokens | None = None
         self._lock = threading.Lock()
-
-    def load(self) -> Tokens | None:
-        return self._tokens
-
-    def save(self, tokens: Tokens | None) -> None:
-        self._tokens = tokens
 
     def try_lock(self) -> bool:
         return self._lock.acquire(blocking=False)
 
     def unlock(self) -> None:
         self._lock.release()
+
+
+class MemoryStore(_OneProcess):
+    """Who signs in is signed out when the process ends. Clients in its threads and coroutines may share it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tokens: Tokens | None = None
+
+    def load(self) -> Tokens | None:
+        return self._tokens
+
+    def save(self, tokens: Tokens | None) -> None:
+        self._tokens = tokens
 
 
 class FileStore:
@@ -88,7 +95,7 @@ class FileStore:
             os.close(descriptor)  # which gives the lock up
 
 
-class KeyringStore(MemoryStore):
+class KeyringStore(_OneProcess):
     """The keyring of the operating system. It locks out no other process: when two refresh at once, `refresh_key` keeps both signed in."""
 
     def __init__(self, service: str, username: str) -> None:

@@ -1,7 +1,6 @@
 """A server to ask, a clock to set, and either client behind the same few calls."""
 
 import asyncio
-import ssl
 import threading
 import time
 from contextlib import ExitStack
@@ -20,8 +19,9 @@ def server():
 
 
 @pytest.fixture(autouse=True)
-def no_proxy_and_short_pauses(monkeypatch):
+def no_proxy_no_certificates_and_short_pauses(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path_factory.getbasetemp()))  # nothing here is HTTPS, and to load them takes its time
     monkeypatch.setattr(session, "PAUSES_SECONDS", (0.01, 0.01, 0.01))
 
 
@@ -53,33 +53,26 @@ def clock(monkeypatch):
     return clock
 
 
-TLS = ssl.create_default_context()  # made once: it takes longer than most of the tests
-
-
 class OfThreads:
     """AuthClient, as it is."""
 
-    def __init__(self, url, *, client_id="editor", timeout=10, **options):
-        self.http = httpx.Client(verify=TLS, timeout=timeout)
-        self.client = AuthClient(url, client_id, http=self.http, **options)
+    def __init__(self, url, *, client_id="editor", **options):
+        self.client = AuthClient(url, client_id, **options)
+        self.close = self.client.close
         for name in ("sign_in", "access_token", "refresh", "sign_out"):
             setattr(self, name, getattr(self.client, name))
 
     def call(self, method, url, **options):
-        with httpx.Client(auth=self.client.auth, verify=TLS) as api:
+        with httpx.Client(auth=self.client.auth) as api:
             return api.request(method, url, **options)
-
-    def close(self):
-        self.http.close()
 
 
 class OfCoroutines:
     """AsyncAuthClient on one event loop, asked from outside of it."""
 
-    def __init__(self, url, *, client_id="editor", timeout=10, **options):
+    def __init__(self, url, *, client_id="editor", **options):
         self.runner = asyncio.Runner()
-        self.http = httpx.AsyncClient(verify=TLS, timeout=timeout)
-        self.client = AsyncAuthClient(url, client_id, http=self.http, **options)
+        self.client = AsyncAuthClient(url, client_id, **options)
         for name in ("sign_in", "access_token", "refresh", "sign_out"):
             setattr(self, name, self._asking(getattr(self.client, name)))
 
@@ -88,13 +81,13 @@ class OfCoroutines:
 
     def call(self, method, url, **options):
         async def ask():
-            async with httpx.AsyncClient(auth=self.client.auth, verify=TLS) as api:
+            async with httpx.AsyncClient(auth=self.client.auth) as api:
                 return await api.request(method, url, **options)
 
         return self.runner.run(ask())
 
     def close(self):
-        self.runner.run(self.http.aclose())
+        self.runner.run(self.client.aclose())
         self.runner.close()
 
 

@@ -120,8 +120,9 @@ def test_a_refresh_is_tried_four_times_and_then_again_when_somebody_asks(connect
     assert len({asked.headers["Idempotency-Key"] for asked in server.refreshes()}) == 1
 
 
-def test_an_answer_that_takes_too_long_is_asked_for_again(server, connect, release):
-    client = connect(timeout=0.5)
+def test_an_answer_that_takes_too_long_is_asked_for_again(server, connect, monkeypatch, release):
+    monkeypatch.setattr("authserver_client.clients.TIMEOUT_SECONDS", 0.5)
+    client = connect()
     client.sign_in("alice", server.password)
     slow = [release.wait, lambda: None]
     server.before_token = lambda: slow.pop(0)()

@@ -3,9 +3,11 @@
 import base64
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 from authserver_client import (
     AccountLocked,
+    AuthClient,
     AuthError,
     InvalidClient,
     InvalidGrant,
@@ -173,3 +175,13 @@ def test_signing_out_when_nobody_is_signed_in_asks_nothing(connect, server):
     connect().sign_out()
 
     assert server.asked == []
+
+
+def test_an_http_client_of_one_s_own_is_asked_and_left_open(server):
+    with httpx.Client(headers={"User-Agent": "my-tool/1"}, auth=("somebody", "else")) as http:
+        with AuthClient(server.url, "editor", http=http) as client:
+            client.sign_in("alice", server.password)
+
+        assert not http.is_closed
+    assert server.asked[0].headers["User-Agent"] == "my-tool/1"
+    assert "Authorization" not in server.asked[0].headers
