@@ -84,8 +84,10 @@ class Session:
 
     async def _current(self) -> Held:
         """What is in memory, or else in the store. Raises InvalidGrant."""
-        self._held = self._held or await self._stored()
-        return self._held
+        if held := self._held:
+            return held
+        self._held = held = await self._stored()
+        return held
 
     async def _stored(self) -> Held:
         tokens = await self._shell.call(self._store.load)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,22 @@ def ask_in_threads(ask):
         return [*pool.map(one, range(THREADS))]
 
 
+def until_the_others_wait():
+    """Hold the answer back until all threads but one wait for the result of that one."""
+    deadline = time.monotonic() + 20
+    while sum(map(is_waiting_for_a_result, sys._current_frames().values())) < THREADS - 1:
+        assert time.monotonic() < deadline, "the threads do not wait for one of them"
+        time.sleep(0.01)
+
+
+def is_waiting_for_a_result(frame):
+    names = set()
+    while frame:
+        names.add(frame.f_code.co_qualname)
+        frame = frame.f_back
+    return {"Future.result", "_Blocking.share"} <= names
+
+
 def linger():
     """Long enough for others to arrive; when they come later they find the result, and the test holds too."""
     time.sleep(0.2)
@@ -47,7 +64,7 @@ def linger():
 
 @pytest.mark.parametrize("how", ["access_token", "refresh"])
 def test_threads_that_ask_together_get_the_result_of_one_refresh(server, store, how):
-    server.before_token = linger
+    server.before_token = until_the_others_wait
     with AuthClient(server.url, "editor", store=store) as client:
         told = ask_in_threads(getattr(client, how))
 
@@ -85,12 +102,12 @@ def test_threads_and_coroutines_that_share_a_store_share_its_refresh(server, sto
 
 
 def test_threads_that_wait_get_the_error_too(server, store):
-    server.before_token = linger
-    server.end_session()
+    server.before_token = until_the_others_wait
+    server.next = [refused(503, "temporarily_unavailable", headers={"Retry-After": "60"})]
     with AuthClient(server.url, "editor", store=store) as client:
         told = ask_in_threads(client.access_token)
 
-    assert {type(error) for error in told} == {InvalidGrant}
+    assert {type(error) for error in told} == {TemporarilyUnavailable}
     assert len(server.refreshes()) == 1
 
 
