@@ -199,7 +199,5 @@ class _Waiting:
             self._flight.add_done_callback(self._land)
         return await asyncio.shield(self._flight)
 
-    def _land(self, flight: asyncio.Task[str]) -> None:
+    def _land(self, _flight: asyncio.Task[str]) -> None:
         self._flight = None
-        if not flight.cancelled():
-            flight.exception()  # has been looked at, though nobody may be waiting any more
