@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.servers import ROOT, clean_environment
 
 PROJECTS = sorted(ROOT.glob("examples/*/pyproject.toml"))
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 300
 
 
 @pytest.mark.parametrize("project", PROJECTS, ids=[project.parent.name for project in PROJECTS])

@@ -15,6 +15,7 @@ import pytest
 from tests import secrecy
 from tests.e2e.cutting_proxy import cutting_proxy
 from tests.e2e.servers import ROOT
+from tests.e2e.windows import wait_for_a_long_hour
 
 EXAMPLE = ROOT / "examples/python-client"
 sys.path.append(str(EXAMPLE))
@@ -197,6 +198,7 @@ def test_a_session_that_was_ended_elsewhere_signs_out(own_server, client, api, s
 
 
 def test_five_wrong_passwords_lock_the_account_and_the_sixth_is_told_until_when(client):
+    wait_for_a_long_hour()
     nobody = f"nobody-{secrets.token_hex(4)}@example.com"  # who is locked as somebody is
     for _ in range(5):
         with pytest.raises(InvalidGrant):

@@ -111,11 +111,13 @@ def test_threads_that_wait_get_the_error_too(server, store):
     assert len(server.refreshes()) == 1
 
 
-def test_coroutines_that_wait_get_the_error_too(server, store):
-    server.next = [refused(503, "temporarily_unavailable", headers={"Retry-After": "60"})]
+def test_coroutines_that_wait_get_the_error_too(server):
+    server.expires_in = 0
 
     async def ask():
-        async with AsyncAuthClient(server.url, "editor", store=store) as client:
+        async with AsyncAuthClient(server.url, "editor") as client:
+            await client.sign_in("alice", server.password)
+            server.next = [refused(503, "temporarily_unavailable", headers={"Retry-After": "60"})]
             return await asyncio.gather(*(client.access_token() for _ in range(COROUTINES)), return_exceptions=True)
 
     assert {type(error) for error in asyncio.run(ask())} == {TemporarilyUnavailable}

@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import keyring
@@ -106,12 +107,13 @@ def test_no_file_of_the_store_can_be_read_by_others_even_for_a_moment(tmp_path):
     store, modes, done = FileStore(tmp_path / "tokens.json"), set(), threading.Event()
 
     def look():
-        while not done.is_set():
+        while True:
+            was_last = done.is_set()
             for entry in os.scandir(tmp_path):
-                try:
+                with suppress(FileNotFoundError):
                     modes.add(stat.S_IMODE(entry.stat().st_mode))
-                except FileNotFoundError:
-                    continue
+            if was_last:
+                return
 
     umask = os.umask(0)
     watcher = threading.Thread(target=look)
@@ -145,7 +147,7 @@ def test_a_reader_finds_the_old_tokens_or_the_new_ones_and_never_half_of_them(tm
     read = []
 
     def look():
-        while not done.is_set():
+        while not read or not done.is_set():
             read.append(store.load())
 
     watcher = threading.Thread(target=look)
