@@ -28,7 +28,7 @@ class Refusal(Exception):
 
 
 def unauthenticated() -> Refusal:
-    return Refusal(401, "unauthorized", "Send an access token: Authorization: Bearer …", WWW_Authenticate=challenge())
+    return Refusal(401, "invalid_token", "Send an access token: Authorization: Bearer …", WWW_Authenticate=challenge())
 
 
 def invalid_token() -> Refusal:

@@ -35,6 +35,7 @@ async def serve(websocket: WebSocket, session_id: str) -> None:
             raise invalid_token()
     except Refusal as refusal:
         await websocket.send_denial_response(refusal.response())
+        await asyncio.sleep(0)  # uvicorn notices on the next turn that it has answered; before, it would log an error
         return
     await websocket.accept()
     try:

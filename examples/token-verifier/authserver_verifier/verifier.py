@@ -1,5 +1,6 @@
 """The verifier: the pure checks, with the keys of a server."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
@@ -7,6 +8,8 @@ from urllib.parse import urlsplit
 from authserver_verifier.checking import AccessToken, Rules, check, read_header
 from authserver_verifier.errors import InvalidToken
 from authserver_verifier.key_cache import USUAL_POLICY, CachePolicy, KeyCache
+
+logger = logging.getLogger("authserver_verifier")
 
 
 class Verifier:
@@ -41,11 +44,15 @@ class Verifier:
 
         Raises InvalidToken, VerifierUnavailable, KeyNotAtHand.
         """
-        header = read_header(token, rules=self.rules)
-        key = self._keys.find(header.kid, wait=wait)
-        if key is None:
-            raise InvalidToken("signed with a key that the server does not publish")
-        return check(token, header=header, key=key, rules=self.rules, now=self._clock())
+        try:
+            header = read_header(token, rules=self.rules)
+            key = self._keys.find(header.kid, wait=wait)
+            if key is None:
+                raise InvalidToken("signed with a key that the server does not publish")
+            return check(token, header=header, key=key, rules=self.rules, now=self._clock())
+        except InvalidToken as error:
+            logger.info("An access token was refused: %s.", error)
+            raise
 
     def seconds_left(self, token: AccessToken) -> float:
         """Until `exp`, without any leeway."""
