@@ -27,7 +27,7 @@ class CachePolicy:
     unknown_kid_interval: float = 10  # between fetches that tokens with unknown keys cause, whoever sends them
     longest_backoff: float = 60  # between attempts while they fail, beginning with one second
     fetch_limit: float = 5  # for one attempt, in all
-    patience: float = 2  # that a caller waits for one
+    patience: float = 2  # that a caller waits for one; with no keys at all it waits to the end
     max_bytes: int = 65536
 
 
@@ -75,7 +75,7 @@ class KeyCache:
         if attempt is not None:
             if not wait:
                 raise KeyNotAtHand("the keys are being fetched", retry_after=1)
-            attempt.done.wait(self._policy.patience)
+            attempt.done.wait(self._policy.patience if self._usable() else self._policy.fetch_limit)
         return self._outcome(kid, attempt)
 
     def _outcome(self, kid: str, attempt: _Attempt | None) -> RSAPublicKey | None:

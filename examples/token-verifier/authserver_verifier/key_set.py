@@ -35,11 +35,13 @@ def _find_key(member: Mapping[str, Any]) -> RSAPublicKey | None:
 
 
 def _is_for_verifying(member: Mapping[str, Any]) -> bool:
+    operations = member.get("key_ops", ["verify"])
     # SECURITY: a key serves what it was published for, and a private one that was published serves nobody.
     return (
         member.get("kty") == "RSA"
         and member.get("use", "sig") == "sig"
         and member.get("alg", ALGORITHM) == ALGORITHM
-        and "verify" in (member.get("key_ops", ["verify"]) or [])
+        and isinstance(operations, list)
+        and "verify" in operations
         and "d" not in member
     )

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -16,8 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
 from authserver_verifier.checking import Rules
+from authserver_verifier.key_cache import CachePolicy
+from authserver_verifier.verifier import Verifier
 
 AUDIENCE = "codelab-api"
+PATIENT = CachePolicy(patience=20, fetch_limit=20)  # what is slow is the machine of the tests
 ABSENT = object()  # as a claim or a member of the header: leave it out
 
 
@@ -41,8 +45,8 @@ class LocalIssuer:
     key set and may be replaced, by one that is slow or sends something else. `requests` holds the status of each answer so far.
     """
 
-    def __init__(self) -> None:
-        self.keys = [SigningKey()]
+    def __init__(self, *keys: SigningKey) -> None:
+        self.keys = list(keys) or [SigningKey()]
         self.max_age = 3600
         self.requests: list[int] = []
         self.answer: Callable[[KeySetRequest], None] = KeySetRequest.publish
@@ -67,6 +71,10 @@ class LocalIssuer:
     @property
     def rules(self) -> Rules:
         return Rules(self.url, AUDIENCE)
+
+    def verifier(self, *, policy: CachePolicy = PATIENT, **rules: Any) -> Verifier:
+        """One for the tokens of this issuer, with these rules changed."""
+        return Verifier(replace(self.rules, **rules), policy=policy)
 
     def document(self) -> bytes:
         return json.dumps({"keys": [key.public_jwk for key in self.keys]}).encode()

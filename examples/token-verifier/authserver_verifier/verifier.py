@@ -40,19 +40,22 @@ class Verifier:
         return cls(rules, jwks_url=environ.get("AUTH_JWKS_URL", ""))
 
     def verify(self, token: str, *, wait: bool = True) -> AccessToken:
-        """The token, if it is good now. It may wait for the key set, two seconds at most, unless `wait` is False.
+        """The token, if it is good now. It may wait for the key set, a few seconds at most, unless `wait` is False.
 
         Raises InvalidToken, VerifierUnavailable, KeyNotAtHand.
         """
         try:
-            header = read_header(token, rules=self.rules)
-            key = self._keys.find(header.kid, wait=wait)
-            if key is None:
-                raise InvalidToken("signed with a key that the server does not publish")
-            return check(token, header=header, key=key, rules=self.rules, now=self._clock())
+            return self._verified(token, wait=wait)
         except InvalidToken as error:
             logger.info("An access token was refused: %s.", error)
             raise
+
+    def _verified(self, token: str, *, wait: bool) -> AccessToken:
+        header = read_header(token, rules=self.rules)
+        key = self._keys.find(header.kid, wait=wait)
+        if key is None:
+            raise InvalidToken("signed with a key that the server does not publish")
+        return check(token, header=header, key=key, rules=self.rules, now=self._clock())
 
     def seconds_left(self, token: AccessToken) -> float:
         """Until `exp`, without any leeway."""
