@@ -146,6 +146,7 @@ def test_made_up_kids_hold_up_nobody_while_the_server_is_slow(issuer, impatient,
     def hanging(request):
         ask.set()
         answered.wait(20)
+        request.close_connection = True
 
     issuer.answer = hanging
     with ThreadPoolExecutor(4) as pool:
