@@ -72,11 +72,16 @@ class KeyCache:
             failing = self._failures > 0
         if failing and (key := self._usable().get(kid)) is not None:
             return key  # the server is down: nobody waits for it who can do without
-        if attempt is not None:
+        if attempt is not None and (seconds := self._worth_waiting(attempt, now)) > 0:
             if not wait:
                 raise KeyNotAtHand("the keys are being fetched", retry_after=1)
-            attempt.done.wait(self._policy.patience if self._usable() else self._policy.fetch_limit)
+            attempt.done.wait(seconds)
         return self._outcome(kid, attempt)
+
+    def _worth_waiting(self, attempt: _Attempt, now: float) -> float:
+        """Counted from its start: who comes later waits no longer than who came first."""
+        patience = self._policy.patience if self._usable() else self._policy.fetch_limit
+        return 0 if attempt.done.is_set() else attempt.started_at + patience - now
 
     def _outcome(self, kid: str, attempt: _Attempt | None) -> RSAPublicKey | None:
         usable = self._usable()

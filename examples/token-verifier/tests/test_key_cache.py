@@ -236,6 +236,27 @@ def test_a_port_where_nobody_listens_is_a_server_that_is_down(clock):
             cache.find("any")
 
 
+def test_a_server_that_hangs_when_the_keys_are_old_holds_up_nobody_for_longer_than_their_patience(issuer, cache, clock, kid):
+    cache.find(kid)
+    asked, answered = threading.Event(), threading.Event()
+
+    def hanging(request):
+        asked.set()
+        answered.wait(20)
+        request.close_connection = True
+
+    issuer.answer = hanging
+    clock.now += 3600
+    with pytest.raises(KeyNotAtHand):
+        cache.find(kid, wait=False)
+    assert asked.wait(20)
+    clock.now += PATIENT.patience
+
+    assert cache.find(kid, wait=False) is not None
+    answered.set()
+    settle()
+
+
 # --- While the server is mad ------------------------------------------------------------------------
 
 
