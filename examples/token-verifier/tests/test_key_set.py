@@ -60,7 +60,7 @@ def test_a_key_for_something_else_is_left_out_and_the_others_stay(changes):
 
 
 def test_a_private_key_that_was_published_is_left_out():
-    private = RSAAlgorithm.to_jwk(KEY.private_key, as_dict=True) | {"kid": "leaked", "use": "sig", "alg": "RS256"}
+    private = RSAAlgorithm.to_jwk(KEY.private_key, as_dict=True) | {"kid": "leaked", "use": "sig", "alg": "RS256", "key_ops": ["verify"]}
 
     assert list(parsed(private, KEY.public_jwk)) == ["good"]
 
