@@ -1,0 +1,1 @@
+"""A service behind authserver, in Django REST framework: endpoints for bearers of its access tokens."""

@@ -1,0 +1,1 @@
+"""A service behind authserver: HTTP and WebSocket endpoints for bearers of its access tokens."""
