@@ -9,10 +9,10 @@ DEMO_PORT is the gateway's (8080); the others listen on the three ports after it
 import contextlib
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import socket
-import string
 import subprocess
 import sys
 import tempfile
@@ -21,7 +21,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -37,7 +37,7 @@ The gateway is ready on {base}  (Ctrl-C stops everything)
 
 Sign in, and keep the token:
   TOKEN=$(curl --silent {base}/oauth/token -d grant_type=password -d client_id=codelab-flutter-app \\
-    -d username=user@example.com -d password=password123 | {python} -c 'import json, sys; print(json.load(sys.stdin)["access_token"])')
+    -d username=user@example.com -d password=password123 | python3 -c 'import json, sys; print(json.load(sys.stdin)["access_token"])')
 
 Ask the resource server, which verifies tokens by itself:
   curl {base}/api/v1/protected -H "Authorization: Bearer $TOKEN"
@@ -71,17 +71,66 @@ class Ports:
 
 
 @dataclass(frozen=True)
+class Program:
+    """What is started, and where its output goes."""
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    log: Path
+
+
+@dataclass(frozen=True)
 class Demo:
-    """Everything runs."""
+    """The programs, each of which can be stopped and started again by its name."""
 
     folder: Path
     ports: Ports
-    server_environment: Mapping[str, str]
-    processes: Mapping[str, subprocess.Popen[bytes]]
+    programs: Mapping[str, Program]
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
     def base_url(self) -> str:
         return f"http://localhost:{self.ports.gateway}"
+
+    def start(self, name: str) -> None:
+        """In a session of its own: the Ctrl-C of the terminal is for us, who stop the others one after the other."""
+        program = self.programs[name]
+        with program.log.open("ab") as output:
+            self.processes[name] = subprocess.Popen(  # noqa: S603
+                program.command,
+                cwd=ROOT,
+                env=program.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def stop(self, name: str) -> None:
+        process = self.processes.pop(name)
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # whoever of its own children is left
+            process.wait()
+
+    def wait_until_ready(self) -> None:
+        """Until each program answers. Raises CannotStartError."""
+        deadline = time.monotonic() + START_SECONDS
+        waiting = [f"{self.base_url}/auth-health", f"{self.base_url}/api/v1/protected", f"http://127.0.0.1:{self.ports.legacy_service}/"]
+        while waiting := [url for url in waiting if not _answers(url)]:
+            self.ensure_all_run()
+            if time.monotonic() > deadline:
+                raise CannotStartError(f"No answer from {', '.join(waiting)}. The logs are {self.folder}/*.log.")
+            time.sleep(0.05)
+
+    def ensure_all_run(self) -> None:
+        """Raises CannotStartError."""
+        for name, process in self.processes.items():
+            if process.poll() is not None:
+                raise CannotStartError(_last_lines(name, self.programs[name].log))
 
 
 def main() -> int:
@@ -90,66 +139,70 @@ def main() -> int:
     first = int(os.environ.get("DEMO_PORT", "8080"))
     ports = Ports(first, first + 1, first + 2, first + 3)
     try:
-        with running(Path(os.environ.get("DEMO_FOLDER", ROOT / "build" / "demo")), ports) as demo:
-            _say(WHAT_TO_TRY.format(base=demo.base_url, port=first, folder=demo.folder, python="python3"))
-            while (ended := next((name for name, process in demo.processes.items() if process.poll() is not None), None)) is None:
+        with running(Path(os.environ.get("DEMO_FOLDER", ROOT / "build" / "demo")), ports, environment=os.environ) as demo:
+            _say(WHAT_TO_TRY.format(base=demo.base_url, port=first, folder=demo.folder))
+            while True:
+                demo.ensure_all_run()
                 time.sleep(0.3)
-            raise CannotStartError(_last_lines(ended, demo.folder))
     except CannotStartError as error:
         print(f"demo: {error}", file=sys.stderr)  # noqa: T201
         return 1
 
 
 @contextmanager
-def running(folder: Path, ports: Ports, **settings: str) -> Iterator[Demo]:
-    """Start everything, and stop it at the end of the block; `settings` go to authserver. Raises CannotStartError."""
+def running(folder: Path, ports: Ports, *, environment: Mapping[str, str]) -> Iterator[Demo]:
+    """Start everything, and stop it at the end of the block. Raises CannotStartError."""
     nginx = _ensure_ready_to_start(ports)
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
+    for log in folder.glob("*.log"):
+        log.unlink()
+    with _configuration(folder, ports) as configuration, ExitStack() as stack:
+        programs = _programs(folder, ports, environment, gateway=(*nginx, "-e", "stderr", "-c", str(configuration)))
+        demo = Demo(folder, ports, programs)
+        _say("Making the database ready...")
+        for words in (["migrate", "--verbosity", "0"], ["bootstrap", "--demo"]):
+            _manage(words, environment=programs["authserver"].environment, log=folder / "bootstrap.log")
+        for name in programs:
+            demo.start(name)
+            stack.callback(demo.stop, name)
+        demo.wait_until_ready()
+        yield demo
+
+
+def _programs(folder: Path, ports: Ports, environment: Mapping[str, str], *, gateway: tuple[str, ...]) -> dict[str, Program]:
+    # The gateway's own address: whoever is given it finds everything else below it.
     issuer = f"http://localhost:{ports.gateway}"
-    environment = os.environ | {
+    authserver = {
         "ENVIRONMENT": "development",
         "AUTH_SERVICE__ENV_FILE": "",
         "AUTH_SERVICE__PORT": str(ports.authserver),
         "AUTH_SERVICE__DATA_DIR": str(folder),
         "AUTH_SERVICE__DB_URL": f"sqlite:///{folder}/auth.db",
-        # The gateway's own address: whoever is given it finds everything else below it.
         "AUTH_SERVICE__JWT_ISSUER": issuer,
         "AUTH_SERVICE__TRUSTED_PROXIES": "127.0.0.1/32",
-        **settings,
     }
-    _say("Making the database ready...")
-    for words in (["migrate", "--verbosity", "0"], ["bootstrap", "--demo"]):
-        _manage(words, environment=environment, log=folder / "bootstrap.log")
-    with ExitStack() as stack:
-        started: dict[str, subprocess.Popen[bytes]] = {}
+    packages = f"{EXAMPLES}/token-verifier{os.pathsep}{EXAMPLES}/resource-server-fastapi"
+    resource_server = {"PYTHONPATH": packages, "AUTH_ISSUER": issuer, "no_proxy": "localhost"}
+    uvicorn = ("-m", "uvicorn", "resource_server.app:app", "--port", str(ports.resource_server), "--no-access-log")
+    legacy_service = {"LEGACY_PORT": str(ports.legacy_service)}
 
-        def start(name: str, *command: str, **variables: str) -> None:
-            child = _child(command, environment=environment | variables, log=folder / f"{name}.log")
-            started[name] = stack.enter_context(child)
+    def program(name: str, *command: str, **variables: str) -> Program:
+        return Program(command, {**environment, **variables}, folder / f"{name}.log")
 
-        start("authserver", sys.executable, "-m", "gunicorn", "-c", "authserver/gunicorn.py")
-        uvicorn = [sys.executable, "-m", "uvicorn", "resource_server.app:app", "--port", str(ports.resource_server), "--no-access-log"]
-        packages = f"{EXAMPLES}/token-verifier{os.pathsep}{EXAMPLES}/resource-server-fastapi"
-        start("resource-server", *uvicorn, PYTHONPATH=packages, AUTH_ISSUER=issuer, no_proxy="localhost")
-        start("legacy-service", sys.executable, str(EXAMPLES / "legacy-service" / "service.py"), LEGACY_PORT=str(ports.legacy_service))
-        start("gateway", *nginx, "-e", "stderr", "-c", str(stack.enter_context(_configuration(folder, ports))))
-        demo = Demo(folder, ports, environment, started)
-        _wait_until_ready(demo)
-        yield demo
+    return {
+        "authserver": program("authserver", sys.executable, "-m", "gunicorn", "-c", "authserver/gunicorn.py", **authserver),
+        "resource-server": program("resource-server", sys.executable, *uvicorn, **resource_server),
+        "legacy-service": program("legacy-service", sys.executable, str(EXAMPLES / "legacy-service" / "service.py"), **legacy_service),
+        "gateway": program("gateway", *gateway),
+    }
 
 
 def render(folder: Path, values: Mapping[str, str]) -> None:
-    """Write every template of deploy/nginx into the folder, with these values in place of ${…}."""
+    """Write every template of deploy/nginx into the folder, with these values in place of ${GATEWAY_…}; nginx has variables of its own."""
     for template in TEMPLATES.glob("*.conf.template"):
-        text = _Template(template.read_text(encoding="utf-8")).substitute(values)
+        text = re.sub(r"\$\{(GATEWAY_\w+)\}", lambda found: values[found[1]], template.read_text(encoding="utf-8"))
         (folder / template.name.removesuffix(".template")).write_text(text, encoding="utf-8")
-
-
-class _Template(string.Template):
-    """${GATEWAY_…} alone; nginx has variables of its own."""
-
-    pattern = r"\$(?:\{(?P<braced>GATEWAY_\w+)\}|(?P<named>(?!))|(?P<escaped>(?!))|(?P<invalid>(?!)))"
 
 
 @contextmanager
@@ -169,7 +222,7 @@ def _configuration(folder: Path, ports: Ports) -> Iterator[Path]:
             "GATEWAY_HTTPS": "127.0.0.1:8443",
             "GATEWAY_NAME": "localhost",
             "GATEWAY_TLS": str(folder),
-            "GATEWAY_FRONT_PROXY": "unix:",
+            "GATEWAY_FRONT_PROXY": "192.0.2.0/32",  # nobody
             "GATEWAY_AUTHSERVER": f"127.0.0.1:{ports.authserver}",
             "GATEWAY_RESOURCE_SERVER": f"127.0.0.1:{ports.resource_server}",
             "GATEWAY_LEGACY_SERVICE": f"127.0.0.1:{ports.legacy_service}",
@@ -178,7 +231,7 @@ def _configuration(folder: Path, ports: Ports) -> Iterator[Path]:
         yield configuration / "nginx.conf"
 
 
-def _ensure_ready_to_start(ports: Ports) -> list[str]:
+def _ensure_ready_to_start(ports: Ports) -> tuple[str, ...]:
     """The command of nginx. Raises CannotStartError."""
     nginx = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/local/sbin")
     if nginx is None:
@@ -189,7 +242,7 @@ def _ensure_ready_to_start(ports: Ports) -> list[str]:
     for port in vars(ports).values():
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
             raise CannotStartError(f"Port {port} is taken. Choose others: DEMO_PORT=9080 make demo")
-    return [nginx, "-g", "daemon off;"]
+    return nginx, "-g", "daemon off;"
 
 
 def _manage(words: list[str], *, environment: Mapping[str, str], log: Path) -> None:
@@ -198,39 +251,7 @@ def _manage(words: list[str], *, environment: Mapping[str, str], log: Path) -> N
         command = [sys.executable, "manage.py", *words]
         done = subprocess.run(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False)  # noqa: S603
     if done.returncode:
-        raise CannotStartError(_last_lines("bootstrap", log.parent))
-
-
-@contextmanager
-def _child(command: tuple[str, ...], *, environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process in a session of its own: the Ctrl-C of the terminal is for us, who stop the others one after the other."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603
-            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # whoever of its own children is left
-            process.wait()
-
-
-def _wait_until_ready(demo: Demo) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    waiting = [f"{demo.base_url}/auth-health", f"{demo.base_url}/api/v1/protected", f"http://127.0.0.1:{demo.ports.legacy_service}/"]
-    while waiting:
-        for name, process in demo.processes.items():
-            if process.poll() is not None:
-                raise CannotStartError(_last_lines(name, demo.folder))
-        if time.monotonic() > deadline:
-            raise CannotStartError(f"No answer from {', '.join(waiting)}. The logs are {demo.folder}/*.log.")
-        waiting = [url for url in waiting if not _answers(url)]
-        time.sleep(0.05)
+        raise CannotStartError(_last_lines("bootstrap", log))
 
 
 def _answers(url: str) -> bool:
@@ -247,8 +268,7 @@ def _answers(url: str) -> bool:
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def _last_lines(name: str, folder: Path) -> str:
-    log = folder / f"{name}.log"
+def _last_lines(name: str, log: Path) -> str:
     return "\n".join([f"{name} has ended. The last lines of {log}:", *log.read_text("utf-8", errors="replace").splitlines()[-15:]])
 
 

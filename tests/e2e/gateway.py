@@ -1,0 +1,48 @@
+"""The demo as `make demo` starts it, on ports and in a folder of its own, and what the tests ask it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from deploy import demo
+from tests.e2e.calls import sign_in
+from tests.e2e.nginx import need
+from tests.e2e.servers import ROOT, clean_environment, kinds_of_secrets_in, run
+from tests.postgres import free_port
+
+
+@contextmanager
+def running(folder: Path, **variables: str) -> Iterator[demo.Demo]:
+    """Nothing that it logs is secret, but in the file that it keeps for its user."""
+    need("nginx")
+    with demo.running(folder, free_ports(), environment=clean_environment(**variables)) as made:
+        yield made
+    for log in folder.glob("*.log"):
+        known = {"the password of the admin": (folder / "admin-password").read_text("utf-8").strip()}
+        found = kinds_of_secrets_in(log.read_text("utf-8"), known=known)
+        assert log.name == "bootstrap.log" or not found, f"{log.name} holds {', '.join(found)}"
+
+
+def free_ports() -> demo.Ports:
+    return demo.Ports(*(free_port() for _ in range(4)))
+
+
+def manage(made: demo.Demo, *words: str) -> str:
+    program = made.programs["authserver"]
+    return run([program.command[0], "manage.py", *words], cwd=ROOT, environment=dict(program.environment))
+
+
+def browser(made: demo.Demo, *, address: str = "127.0.0.1") -> httpx.Client:
+    """Asks the gateway from this address of this machine."""
+    base_url = f"http://127.0.0.1:{made.ports.gateway}"
+    return httpx.Client(base_url=base_url, transport=httpx.HTTPTransport(local_address=address), timeout=40)
+
+
+def bearer(http: httpx.Client) -> dict[str, str]:
+    return {"Authorization": f"Bearer {sign_in(http)['access_token']}"}
+
+
+def access_log(made: demo.Demo) -> list[str]:
+    return (made.folder / "access.log").read_text("utf-8").splitlines()
