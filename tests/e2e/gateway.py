@@ -1,7 +1,9 @@
 """The demo as `make demo` starts it, on ports and in a folder of its own, and what the tests ask it."""
 
+import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -46,3 +48,10 @@ def bearer(http: httpx.Client) -> dict[str, str]:
 
 def access_log(made: demo.Demo) -> list[str]:
     return (made.folder / "access.log").read_text("utf-8").splitlines()
+
+
+def copy_data(made: demo.Demo, folder: Path) -> None:
+    """The database and the secrets, for another demo: that saves it the migrations."""
+    shutil.copytree(made.folder, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.db*", "*.log", "nginx"))
+    with closing(sqlite3.connect(made.folder / "auth.db")) as source, closing(sqlite3.connect(folder / "auth.db")) as target:
+        source.backup(target)
