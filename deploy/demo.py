@@ -157,8 +157,11 @@ def running(folder: Path, ports: Ports, *, environment: Mapping[str, str]) -> It
     folder.mkdir(parents=True, exist_ok=True)
     for log in folder.glob("*.log"):
         log.unlink()
-    with _configuration(folder, ports) as configuration, ExitStack() as stack:
-        programs = _programs(folder, ports, environment, gateway=(*nginx, "-e", "stderr", "-c", str(configuration)))
+    configuration = folder / "nginx"
+    configuration.mkdir(exist_ok=True)
+    with memory() as in_memory, ExitStack() as stack:
+        render(configuration, values_on_loopback(configuration, ports, memory=in_memory))
+        programs = _programs(folder, ports, environment, gateway=(*nginx, "-c", str(configuration / "nginx.conf")))
         demo = Demo(folder, ports, programs)
         _say("Making the database ready...")
         for words in (["migrate", "--verbosity", "0"], ["bootstrap", "--demo"]):
@@ -205,30 +208,31 @@ def render(folder: Path, values: Mapping[str, str]) -> None:
         (folder / template.name.removesuffix(".template")).write_text(text, encoding="utf-8")
 
 
+def values_on_loopback(configuration: Path, ports: Ports, *, memory: Path) -> dict[str, str]:
+    """What the templates ask for. What nginx caches and writes for itself goes to `memory`."""
+    return {
+        "GATEWAY_CONFIG": str(configuration),
+        "GATEWAY_RUN": str(memory),
+        "GATEWAY_CACHE": str(memory),
+        "GATEWAY_LOG": str(configuration.parent / "access.log"),
+        "GATEWAY_SERVER": "plain",
+        "GATEWAY_HTTP": f"127.0.0.1:{ports.gateway}",
+        "GATEWAY_HTTPS": "127.0.0.1:8443",
+        "GATEWAY_NAME": "localhost",
+        "GATEWAY_TLS": str(configuration),
+        "GATEWAY_FRONT_PROXY": "192.0.2.0/32",  # nobody
+        "GATEWAY_AUTHSERVER": f"127.0.0.1:{ports.authserver}",
+        "GATEWAY_RESOURCE_SERVER": f"127.0.0.1:{ports.resource_server}",
+        "GATEWAY_LEGACY_SERVICE": f"127.0.0.1:{ports.legacy_service}",
+    }
+
+
 @contextmanager
-def _configuration(folder: Path, ports: Ports) -> Iterator[Path]:
-    """nginx's file. What it caches lies in memory, and is gone at the end."""
-    configuration = folder / "nginx"
-    configuration.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="authserver-demo-", dir=IN_MEMORY) as cache:
-        os.chmod(cache, 0o711)  # noqa: S103 - nginx works as another user, and makes closed folders in it
-        values = {
-            "GATEWAY_CONFIG": str(configuration),
-            "GATEWAY_RUN": cache,
-            "GATEWAY_CACHE": cache,
-            "GATEWAY_LOG": str(folder / "access.log"),
-            "GATEWAY_SERVER": "plain",
-            "GATEWAY_HTTP": f"127.0.0.1:{ports.gateway}",
-            "GATEWAY_HTTPS": "127.0.0.1:8443",
-            "GATEWAY_NAME": "localhost",
-            "GATEWAY_TLS": str(folder),
-            "GATEWAY_FRONT_PROXY": "192.0.2.0/32",  # nobody
-            "GATEWAY_AUTHSERVER": f"127.0.0.1:{ports.authserver}",
-            "GATEWAY_RESOURCE_SERVER": f"127.0.0.1:{ports.resource_server}",
-            "GATEWAY_LEGACY_SERVICE": f"127.0.0.1:{ports.legacy_service}",
-        }
-        render(configuration, values)
-        yield configuration / "nginx.conf"
+def memory() -> Iterator[Path]:
+    """A folder that reaches no disk and is gone at the end; on machines without one, an ordinary one."""
+    with tempfile.TemporaryDirectory(prefix="authserver-demo-", dir=IN_MEMORY) as folder:
+        os.chmod(folder, 0o711)  # noqa: S103 - nginx works as another user, and makes closed folders in it
+        yield Path(folder)
 
 
 def _ensure_ready_to_start(ports: Ports) -> tuple[str, ...]:
@@ -242,7 +246,7 @@ def _ensure_ready_to_start(ports: Ports) -> tuple[str, ...]:
     for port in vars(ports).values():
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
             raise CannotStartError(f"Port {port} is taken. Choose others: DEMO_PORT=9080 make demo")
-    return nginx, "-g", "daemon off;"
+    return nginx, "-e", "stderr", "-g", "daemon off;"
 
 
 def _manage(words: list[str], *, environment: Mapping[str, str], log: Path) -> None:

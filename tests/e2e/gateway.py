@@ -11,7 +11,7 @@ import httpx
 from deploy import demo
 from tests.e2e.calls import sign_in
 from tests.e2e.nginx import need
-from tests.e2e.servers import ROOT, clean_environment, kinds_of_secrets_in, run
+from tests.e2e.servers import clean_environment, kinds_of_secrets_in
 from tests.postgres import free_port
 
 
@@ -31,9 +31,11 @@ def free_ports() -> demo.Ports:
     return demo.Ports(*(free_port() for _ in range(4)))
 
 
-def manage(made: demo.Demo, *words: str) -> str:
-    program = made.programs["authserver"]
-    return run([program.command[0], "manage.py", *words], cwd=ROOT, environment=dict(program.environment))
+@contextmanager
+def database(made: demo.Demo) -> Iterator[sqlite3.Connection]:
+    """What the server works on; committed at the end."""
+    with closing(sqlite3.connect(made.folder / "auth.db", timeout=20)) as opened, opened:
+        yield opened
 
 
 def browser(made: demo.Demo, *, address: str = "127.0.0.1") -> httpx.Client:
@@ -53,5 +55,5 @@ def access_log(made: demo.Demo) -> list[str]:
 def copy_data(made: demo.Demo, folder: Path) -> None:
     """The database and the secrets, for another demo: that saves it the migrations."""
     shutil.copytree(made.folder, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.db*", "*.log", "nginx"))
-    with closing(sqlite3.connect(made.folder / "auth.db")) as source, closing(sqlite3.connect(folder / "auth.db")) as target:
+    with database(made) as source, closing(sqlite3.connect(folder / "auth.db")) as target:
         source.backup(target)

@@ -20,18 +20,16 @@ from websockets.sync.client import connect
 from authserver.middleware import PROBES
 from tests.e2e import gateway
 from tests.e2e.calls import refresh, sign_in
-from tests.e2e.gateway import access_log, bearer, browser, manage
+from tests.e2e.gateway import access_log, bearer, browser, database
 from tests.e2e.person import Page
 from tests.e2e.servers import ROOT, clean_environment
 from tests.project.test_docs import paths_of
 
 FORGED = {"X-Forwarded-For": "203.0.113.9", "X-Real-IP": "203.0.113.9", "Forwarded": "for=203.0.113.9", "X-Forwarded-Proto": "https"}
 SHORT_SECONDS = 8
-MAKE_SHORT = f"""
-from django.core.management import call_command
-from oauth.models import Client
-call_command("create_client", "short", "--public", "--grant-type", "password", "--grant-type", "refresh_token", "--scope", "api:read api:write")
-Client.objects.filter(client_id="short").update(access_token_lifetime={SHORT_SECONDS})
+MORE_SESSIONS = """
+    WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 60)
+    INSERT INTO oauth_session SELECT {columns} FROM number, (SELECT * FROM oauth_session ORDER BY created_at DESC LIMIT 1)
 """
 
 
@@ -56,8 +54,9 @@ def auth(demo, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "examples/python-client")
     from authserver_client import AuthClient
 
-    manage(demo, "shell", "-v", "0", "-c", MAKE_SHORT)
-    with AuthClient(demo.base_url, "short") as client:
+    with database(demo) as opened:
+        opened.execute("UPDATE oauth_client SET access_token_lifetime = ? WHERE client_id = 'test-client'", (SHORT_SECONDS,))
+    with AuthClient(demo.base_url, "test-client") as client:
         yield client
 
 
@@ -199,17 +198,9 @@ def test_what_a_client_says_of_its_address_changes_nothing(demo, address):
 
 def test_the_pages_of_a_list_lead_through_the_gateway(demo, http):
     headers = bearer(http)
-    manage(
-        demo,
-        "shell",
-        "-v",
-        "0",
-        "-c",
-        "import uuid; from oauth.models import Session; one = Session.objects.latest('created_at')\n"
-        "rows = [Session(**{field.attname: getattr(one, field.attname) for field in Session._meta.concrete_fields}) for _ in range(60)]\n"
-        "for row in rows: row.pk = uuid.uuid4()\n"
-        "Session.objects.bulk_create(rows)",
-    )
+    with database(demo) as opened:
+        columns = [column for _, column, *_ in opened.execute("PRAGMA table_info(oauth_session)")]
+        opened.execute(MORE_SESSIONS.format(columns=", ".join({"id": "lower(hex(randomblob(16)))"}.get(each, each) for each in columns)))
 
     first = http.get("/api/v1/auth/sessions", headers=headers).json()
     second = http.get(first["next"], headers=headers)
