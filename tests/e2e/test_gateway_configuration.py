@@ -213,7 +213,10 @@ def tls(tmp_path_factory: pytest.TempPathFactory, told_port: int) -> Iterator[tu
     with ExitStack() as stack:
         ports = stack.enter_context(gateway(folder, told_port, **values))
         trusted = ssl.create_default_context(cafile=folder / "fullchain.pem")
-        over_tls = httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trusted, headers={"Host": NAME}, trust_env=False, timeout=20)
+        anew = httpx.Limits(max_keepalive_connections=0)  # the name is said when a connection begins
+        over_tls = httpx.Client(
+            base_url=f"https://127.0.0.1:{port}", verify=trusted, limits=anew, headers={"Host": NAME}, trust_env=False, timeout=20
+        )
         in_clear = httpx.Client(base_url=f"http://127.0.0.1:{ports.gateway}", headers={"Host": NAME}, trust_env=False, timeout=20)
         yield stack.enter_context(over_tls), stack.enter_context(in_clear)
 
