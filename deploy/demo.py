@@ -196,7 +196,9 @@ def _programs(folder: Path, ports: Ports, environment: Mapping[str, str], *, gat
     return {
         "authserver": program("authserver", sys.executable, "-m", "gunicorn", "-c", "authserver/gunicorn.py", **authserver),
         "resource-server": program("resource-server", sys.executable, *uvicorn, **resource_server),
-        "legacy-service": program("legacy-service", sys.executable, str(EXAMPLES / "legacy-service" / "service.py"), **legacy_service),
+        "legacy-service": program(
+            "legacy-service", sys.executable, str(EXAMPLES / "legacy-service" / "legacy_service.py"), **legacy_service
+        ),
         "gateway": program("gateway", *gateway),
     }
 

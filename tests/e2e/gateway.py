@@ -3,7 +3,7 @@
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -31,11 +31,9 @@ def free_ports() -> demo.Ports:
     return demo.Ports(*(free_port() for _ in range(4)))
 
 
-@contextmanager
-def database(made: demo.Demo) -> Iterator[sqlite3.Connection]:
+def database(made: demo.Demo) -> AbstractContextManager[sqlite3.Connection]:
     """What the server works on; committed at the end."""
-    with closing(sqlite3.connect(made.folder / "auth.db", timeout=20)) as opened, opened:
-        yield opened
+    return _opened(made.folder)
 
 
 def browser(made: demo.Demo, *, address: str = "127.0.0.1") -> httpx.Client:
@@ -52,8 +50,16 @@ def access_log(made: demo.Demo) -> list[str]:
     return (made.folder / "access.log").read_text("utf-8").splitlines()
 
 
-def copy_data(made: demo.Demo, folder: Path) -> None:
-    """The database and the secrets, for another demo: that saves it the migrations."""
-    shutil.copytree(made.folder, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.db*", "*.log", "nginx"))
-    with database(made) as source, closing(sqlite3.connect(folder / "auth.db")) as target:
-        source.backup(target)
+def copy_data(source: Path, folder: Path, *, secret_key: str) -> None:
+    """The database of a server and what belongs to it, for a demo: that saves it the migrations."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(source / "admin-password", folder)
+    (folder / "secret-key").write_text(secret_key, encoding="utf-8")
+    with _opened(source) as old, _opened(folder) as new:
+        old.backup(new)
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(folder / "auth.db", timeout=20)) as opened, opened:
+        yield opened
