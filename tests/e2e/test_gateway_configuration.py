@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +19,7 @@ from deploy import demo
 from tests.e2e.gateway import free_ports
 from tests.e2e.nginx import find_program, make_certificate, need
 from tests.e2e.servers import ROOT, clean_environment, serving
+from tests.e2e.test_proxy import dying_server
 from tests.postgres import free_port
 from tests.project.test_docs import LINK, leads_somewhere, prose
 
@@ -83,14 +84,19 @@ def told_port() -> Iterator[int]:
 
 
 @contextmanager
-def gateway(folder: Path, told_port: int, **values: str) -> Iterator[demo.Ports]:
-    """nginx with these values beside the demo's."""
+def gateway(folder: Path, told_port: int, *, shorter: Set[str] = frozenset(), **values: str) -> Iterator[demo.Ports]:
+    """nginx with these values beside the demo's. What is `shorter` takes one second in place of ten."""
     need("nginx", "openssl")
     configuration = folder / "nginx"
     configuration.mkdir()
     ports = demo.Ports(free_ports().gateway, told_port, told_port, told_port)
     with demo.memory() as memory:
         demo.render(configuration, demo.values_on_loopback(configuration, ports, memory=memory) | values)
+        shared = (configuration / "gateway.conf").read_text("utf-8")
+        for line in shorter:
+            assert line in shared
+            shared = shared.replace(line, line.replace("10s", "1s"))
+        (configuration / "gateway.conf").write_text(shared, "utf-8")
         command = [str(find_program("nginx")), "-e", "stderr", "-g", "daemon off;", "-c", str(configuration / "nginx.conf")]
         log, ready_url = folder / "nginx.log", f"http://127.0.0.1:{told_port}/"
         with serving(command, cwd=folder, environment=clean_environment(), log=log, ready_url=ready_url):
@@ -164,6 +170,18 @@ def test_connections_to_the_servers_are_kept(plain: demo.Ports) -> None:
     assert Told.connections - before <= 1
 
 
+def test_a_post_that_may_have_arrived_is_not_sent_to_another_server(tmp_path: Path, told_port: int) -> None:
+    with dying_server() as (dying_port, received):
+        both = f"127.0.0.1:{dying_port} max_fails=0; server 127.0.0.1:{told_port} backup"
+        with gateway(tmp_path, told_port, GATEWAY_AUTHSERVER=both) as ports, ask_from("127.0.0.2", ports) as http:
+            posted = http.post("/oauth/token")
+            read = http.get("/oauth/authorize")
+
+    assert received == [b"POST", b"GET"]
+    assert (posted.status_code, posted.json()["error"], posted.headers["Retry-After"]) == (503, "temporarily_unavailable", "5")
+    assert read.status_code == 200
+
+
 # --- What is counted ------------------------------------------------------------------------------
 
 
@@ -181,6 +199,18 @@ def test_an_ipv6_network_is_one_address_and_its_neighbour_another(plain: demo.Po
     assert answers[:51] == [200] * 51
     assert 429 in answers
     assert (neighbour, tokens, reads) == (200, {200}, {200})
+
+
+def test_who_stops_in_the_middle_of_a_request_is_given_up(tmp_path: Path, told_port: int) -> None:
+    with gateway(tmp_path, told_port, shorter={"client_header_timeout 10s;", "client_body_timeout 10s;"}) as ports:
+        for beginning in (
+            b"POST /oauth/token HTTP/1.1\r\nHost: loc",
+            b"POST /oauth/token HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\na=",
+        ):
+            with socket.create_connection(("127.0.0.1", ports.gateway), timeout=20) as slow:
+                slow.sendall(beginning)
+                with suppress(ConnectionResetError):
+                    assert slow.recv(65536) == b""
 
 
 # --- Secrets --------------------------------------------------------------------------------------
