@@ -29,7 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TEMPLATES = ROOT / "deploy" / "nginx"
 EXAMPLES = ROOT / "examples"
 IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - what lies there reaches no disk
-START_SECONDS = 60
+SERVER_FOLDERS = "/usr/sbin:/sbin:/usr/local/sbin"  # servers are not on everybody's PATH
+START_SECONDS = 120
 STOP_SECONDS = 30  # the server lets requests in hand end for 25
 
 WHAT_TO_TRY = """
@@ -136,9 +137,9 @@ class Demo:
 def main() -> int:
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, _leave)
-    first = int(os.environ.get("DEMO_PORT", "8080"))
-    ports = Ports(first, first + 1, first + 2, first + 3)
     try:
+        first = _first_port(os.environ.get("DEMO_PORT") or "8080")
+        ports = Ports(first, first + 1, first + 2, first + 3)
         with running(Path(os.environ.get("DEMO_FOLDER", ROOT / "build" / "demo")), ports, environment=os.environ) as demo:
             _say(WHAT_TO_TRY.format(base=demo.base_url, port=first, folder=demo.folder))
             while True:
@@ -237,9 +238,15 @@ def memory() -> Iterator[Path]:
         yield Path(folder)
 
 
+def _first_port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65532:
+        raise CannotStartError(f"DEMO_PORT is {text!r}, but must be a number from 1 to 65532.")
+    return int(text)
+
+
 def _ensure_ready_to_start(ports: Ports) -> tuple[str, ...]:
     """The command of nginx. Raises CannotStartError."""
-    nginx = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/local/sbin")
+    nginx = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:{SERVER_FOLDERS}")
     if nginx is None:
         raise CannotStartError("nginx is not installed. On Debian and Ubuntu: apt-get install nginx-light")
     missing = [name for name in ("fastapi", "uvicorn", "websockets", "httpx", "jwt") if importlib.util.find_spec(name) is None]

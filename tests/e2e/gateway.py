@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
@@ -63,3 +64,12 @@ def copy_data(source: Path, folder: Path, *, secret_key: str) -> None:
 def _opened(folder: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(folder / "auth.db", timeout=20)) as opened, opened:
         yield opened
+
+
+def wait_for(condition, *, seconds=20):
+    """What the condition gives, as soon as it holds."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.05)
+    return found

@@ -1,15 +1,14 @@
 """deploy/nginx before servers that tell what they were asked: TLS, a proxy in front, and what is counted by address."""
 
-import json
 import re
 import socket
 import ssl
 import subprocess
+import sys
 import threading
-import time
-from collections.abc import Iterator, Set
-from contextlib import ExitStack, contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -18,8 +17,9 @@ import pytest
 from deploy import demo
 from tests.e2e.gateway import free_ports
 from tests.e2e.nginx import find_program, make_certificate, need
-from tests.e2e.servers import ROOT, clean_environment, serving
+from tests.e2e.servers import ROOT, clean_environment
 from tests.e2e.test_proxy import dying_server
+from tests.e2e.told import Told, ask_from, gateway
 from tests.postgres import free_port
 from tests.project.test_docs import LINK, leads_somewhere, prose
 
@@ -38,40 +38,6 @@ FORGED = {
 }
 
 
-class Told(BaseHTTPRequestHandler):
-    """Answers with what it was asked, as any of the three servers. The token `good` is somebody's."""
-
-    protocol_version = "HTTP/1.1"
-    connections = 0
-
-    def setup(self) -> None:
-        super().setup()
-        type(self).connections += 1
-
-    def do_GET(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        if self.path == "/oauth/verify":
-            is_good = self.headers.get("Authorization") == "Bearer good"
-            self.send_response(204 if is_good else 401)
-            self.send_header("X-Auth-Subject", "somebody")
-            self.send_header("Cache-Control", "no-store")
-            self.send_header("Content-Length", "0") if not is_good else None
-            self.end_headers()
-            return
-        content = json.dumps({"path": self.path} | {name.lower(): value for name, value in self.headers.items()}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Strict-Transport-Security", "max-age=1")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_POST = do_GET
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nobody reads it."""
-
-
 @pytest.fixture(scope="module")
 def told_port() -> Iterator[int]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Told) as server:
@@ -83,46 +49,11 @@ def told_port() -> Iterator[int]:
         thread.join()
 
 
-@contextmanager
-def gateway(folder: Path, told_port: int, *, shorter: Set[str] = frozenset(), **values: str) -> Iterator[demo.Ports]:
-    """nginx with these values beside the demo's. What is `shorter` takes one second in place of ten."""
-    need("nginx", "openssl")
-    configuration = folder / "nginx"
-    configuration.mkdir()
-    ports = demo.Ports(free_ports().gateway, told_port, told_port, told_port)
-    with demo.memory() as memory:
-        demo.render(configuration, demo.values_on_loopback(configuration, ports, memory=memory) | values)
-        shared = (configuration / "gateway.conf").read_text("utf-8")
-        for line in shorter:
-            assert line in shared
-            shared = shared.replace(line, line.replace("10s", "1s"))
-        (configuration / "gateway.conf").write_text(shared, "utf-8")
-        command = [str(find_program("nginx")), "-e", "stderr", "-g", "daemon off;", "-c", str(configuration / "nginx.conf")]
-        log, ready_url = folder / "nginx.log", f"http://127.0.0.1:{told_port}/"
-        with serving(command, cwd=folder, environment=clean_environment(), log=log, ready_url=ready_url):
-            wait_until_open(ports.gateway, log=log)
-            yield ports
-
-
-def wait_until_open(port: int, *, log: Path) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-            return
-        time.sleep(0.02)
-    raise AssertionError(log.read_text("utf-8"))
-
-
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory, told_port: int) -> Iterator[demo.Ports]:
     """With a proxy in front, which comes from 127.0.0.9."""
     with gateway(tmp_path_factory.mktemp("plain"), told_port, GATEWAY_FRONT_PROXY="127.0.0.9/32") as ports:
         yield ports
-
-
-def ask_from(address: str, ports: demo.Ports) -> httpx.Client:
-    base_url, transport = f"http://127.0.0.1:{ports.gateway}", httpx.HTTPTransport(local_address=address)
-    return httpx.Client(base_url=base_url, transport=transport, timeout=20, trust_env=False)
 
 
 # --- What the servers are told --------------------------------------------------------------------
@@ -275,6 +206,31 @@ def test_in_clear_people_are_sent_on_and_programs_are_refused(tls: tuple[httpx.C
 
     assert (page.status_code, page.headers["Location"]) == (301, f"https://{NAME}/sign-in?next=/account")
     assert [(each.status_code, each.json()["error_description"]) for each in refused] == [(400, "Use HTTPS.")] * 4
+
+
+# --- make demo, where it cannot start --------------------------------------------------------------
+
+
+def test_a_demo_whose_port_is_taken_says_so(told_port: int) -> None:
+    need("nginx")
+    done = subprocess.run(
+        [sys.executable, "deploy/demo.py"],
+        cwd=ROOT,
+        env=clean_environment(DEMO_PORT=str(told_port)),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (1, f"demo: Port {told_port} is taken. Choose others: DEMO_PORT=9080 make demo\n")
+
+
+def test_a_demo_without_nginx_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(demo, "SERVER_FOLDERS", "")
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(demo.CannotStartError, match="apt-get install nginx-light"), demo.running(tmp_path, free_ports(), environment={}):
+        pass
 
 
 # --- As the page of the templates has it -----------------------------------------------------------
