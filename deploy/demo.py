@@ -218,6 +218,7 @@ def values_on_loopback(configuration: Path, ports: Ports, *, memory: Path) -> di
         "GATEWAY_RUN": str(memory),
         "GATEWAY_CACHE": str(memory),
         "GATEWAY_LOG": str(configuration.parent / "access.log"),
+        "GATEWAY_ERROR_LOG": "stderr",
         "GATEWAY_SERVER": "plain",
         "GATEWAY_HTTP": f"127.0.0.1:{ports.gateway}",
         "GATEWAY_HTTPS": "127.0.0.1:8443",

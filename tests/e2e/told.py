@@ -59,11 +59,11 @@ def gateway(folder: Path, told_port: int, *, shorter: Set[str] = frozenset(), **
     ports = demo.Ports(free_ports().gateway, told_port, told_port, told_port)
     with demo.memory() as memory:
         demo.render(configuration, demo.values_on_loopback(configuration, ports, memory=memory) | values)
-        shared = (configuration / "gateway.conf").read_text("utf-8")
+        shared = (configuration / "server.conf").read_text("utf-8")
         for line in shorter:
             assert line in shared
             shared = shared.replace(line, line.replace("10s", "1s"))
-        (configuration / "gateway.conf").write_text(shared, "utf-8")
+        (configuration / "server.conf").write_text(shared, "utf-8")
         command = [str(find_program("nginx")), "-e", "stderr", "-g", "daemon off;", "-c", str(configuration / "nginx.conf")]
         log, ready_url = folder / "nginx.log", f"http://127.0.0.1:{told_port}/"
         with serving(command, cwd=folder, environment=clean_environment(), log=log, ready_url=ready_url):
