@@ -9,12 +9,15 @@ export UV_SYSTEM_CERTS := 1
 READY := $(or $(AUTH_SERVICE__DATA_DIR),data)/.ready-$(firstword $(shell printf %s "$$AUTH_SERVICE__DB_URL" | cksum))
 INSTALL = $(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python -r
 
-.PHONY: help run test hostile bench bench-admin screenshots check format translations conformance lock clean
+.PHONY: help run test demo hostile bench bench-admin screenshots check format translations conformance lock clean
 help: ## list the targets
 	@grep -hE "^[a-z-]+:.*##" $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 run: .venv/.run $(READY) ## serve on 127.0.0.1:8003 with demo data, on SQLite
 	@exec env ENVIRONMENT=development $(BIN)/gunicorn -c authserver/gunicorn.py
+
+demo: .venv/.dev ## the integration guide's world on localhost:8080: the server, services and a gateway (DEMO_PORT=9080)
+	@exec $(BIN)/python deploy/demo.py
 
 test: .venv/.dev ## the pages in a browser, and the whole suite on SQLite and on a PostgreSQL of its own
 	$(BIN)/python tests/run.py

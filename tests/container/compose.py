@@ -1,5 +1,6 @@
 """Reads compose.yaml with its variables put in, and a refusal of what would be put in in another way."""
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,15 @@ def _service(name: str, values: dict[str, Any], variables: dict[str, str]) -> Se
 
 def gateway() -> str:
     """The address from which the server sees what came through a published port."""
+    return str(_addresses()["gateway"])
+
+
+def network() -> ipaddress.IPv4Network:
+    """The addresses of all services."""
+    return ipaddress.IPv4Network(_addresses()["subnet"])
+
+
+def _addresses() -> dict[str, str]:
     document = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
-    [network] = document["networks"]["default"]["ipam"]["config"]
-    return str(network["gateway"])
+    [addresses] = document["networks"]["default"]["ipam"]["config"]
+    return dict(addresses)

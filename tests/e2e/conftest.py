@@ -1,5 +1,6 @@
 """Real servers, over real HTTP. Nothing here touches the database of the tests."""
 
+import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from deploy.demo import Demo
+from tests.e2e import gateway
 from tests.e2e.person import Person
 from tests.e2e.servers import Server, authserver
 
@@ -59,6 +62,19 @@ def http(server: Server) -> Iterator[httpx.Client]:
 def forgiving_http(forgiving_server: Server) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=forgiving_server.base_url, timeout=20) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def demo(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """All that `make demo` starts, behind its gateway."""
+    folder = tmp_path_factory.mktemp("gateway")
+    if not os.environ.get("TEST_DB_URL"):  # it works on SQLite too
+        gateway.copy_data(server.folder, folder, secret_key=server.environment["AUTH_SERVICE__SECRET_KEY"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("no_proxy", "localhost,127.0.0.1")
+        # Without it a resource server takes tokens for another minute.
+        with gateway.running(folder, AUTH_LEEWAY_SECONDS="0") as made:
+            yield made
 
 
 @pytest.hookimpl(wrapper=True)
