@@ -17,8 +17,14 @@ ON_SQLITE_ALONE = (
     *("tests/project/test_docs.py", "tests/project/test_env.py", "tests/project/test_lock_check.py", "tests/project/test_make.py"),
     *("tests/project/test_mutations.py", "tests/project/test_openapi.py", "tests/project/test_translations.py"),
     *("tests/e2e/test_docs_examples.py", "tests/hostile/test_fuzz.py", "tests/hostile/test_schema.py"),
+    *("tests/e2e/test_example_suites.py", "tests/e2e/test_dart_client.py", "tests/e2e/test_dart_source.py"),
+    *("tests/e2e/test_integration_guide.py", "tests/e2e/test_integration_guide_messages.py"),
 )
-ON_POSTGRESQL_ALONE = ("tests/hostile/test_verifiers.py", "tests/project/test_admin_permissions.py", "tests/project/test_admin_secrecy.py")
+ON_POSTGRESQL_ALONE = (
+    *("tests/hostile/test_verifiers.py", "tests/project/test_admin_permissions.py", "tests/project/test_admin_secrecy.py"),
+    *("tests/e2e/test_gateway.py", "tests/e2e/test_gateway_paths.py", "tests/e2e/test_gateway_configuration.py"),
+    *("tests/e2e/test_resource_servers.py", "tests/e2e/test_moving_in.py"),
+)
 sys.path.insert(0, str(ROOT))
 
 from tests.postgres import find_binaries, postgres  # noqa: E402 - after the path it is found on
