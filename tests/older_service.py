@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 KID = "2024-01-key-1"
-PASSWORD = "older password"
+PASSWORD = "seven older horses, one older battery"
 ISSUER, AUDIENCE = "https://auth.codelab.local", "codelab-api"
 TABLES = """
 CREATE TABLE users (id VARCHAR(36) PRIMARY KEY, username VARCHAR(255) NOT NULL UNIQUE, email VARCHAR(255) NOT NULL UNIQUE,

@@ -20,7 +20,7 @@ from oauth.models import Client, Session, SigningKey
 from oauth.older_service import database
 from tests import secrecy
 from tests.e2e.servers import new_database
-from tests.older_service import AUDIENCE, ISSUER, KID, OlderService
+from tests.older_service import AUDIENCE, ISSUER, KID, PASSWORD, OlderService
 
 APP = "codelab-flutter-app"
 SERVICE_SECRET = "the secret of a service, 256 bits of it"
@@ -91,13 +91,13 @@ def present(refresh):
 
 
 def test_a_user_keeps_id_and_password(older, move_in, post, app):
-    user_id = older.add_user("Ada", email="Ada@Example.com", password="what she typed there")
+    user_id = older.add_user("Ada", email="Ada@Example.com", password="ada and her older horse")
 
     move_in()
 
     user = User.objects.get(pk=user_id)
     assert (user.username, user.email, user.is_active, user.is_staff) == ("Ada", "Ada@Example.com", True, False)
-    answer = post({"grant_type": "password", "username": "ada@example.com", "password": "what she typed there", "client_id": app})
+    answer = post({"grant_type": "password", "username": "ada@example.com", "password": "ada and her older horse", "client_id": app})
     assert answer.status == 200
 
 
@@ -107,7 +107,7 @@ def test_who_had_an_address_for_a_name_is_known_by_it_still(older, move_in, post
     move_in()
 
     assert User.objects.get(pk=user_id).username == f"ada-{user_id[:8]}"
-    assert post({"grant_type": "password", "username": "ada@example.com", "password": "older password", "client_id": app}).status == 200
+    assert post({"grant_type": "password", "username": "ada@example.com", "password": PASSWORD, "client_id": app}).status == 200
 
 
 def test_a_client_keeps_its_rights(older, move_in):
@@ -443,10 +443,10 @@ def test_a_second_run_finds_nothing_to_do(older, move_in, ada, app):
 def test_a_second_run_takes_what_has_changed_there(older, move_in, present, post, ada, app):
     _, token = older.issue(ada, app)
     move_in()
-    bob = older.add_user("bob", password="bobs password")
+    bob = older.add_user("bob", password="bob and his older horse")
     _, of_bob = older.issue(bob, app)
     _, successor = older.refresh(token, app)
-    older.change_user(ada, password_hash=older_hash("another password"))
+    older.change_user(ada, password_hash=older_hash("another older horse"))
 
     said = move_in()
 
@@ -457,7 +457,7 @@ def test_a_second_run_takes_what_has_changed_there(older, move_in, present, post
         "1",
     ]
     assert [present(each).status for each in (successor, of_bob, token)] == [200, 200, 400]
-    assert post({"grant_type": "password", "username": "ada", "password": "another password", "client_id": app}).status == 200
+    assert post({"grant_type": "password", "username": "ada", "password": "another older horse", "client_id": app}).status == 200
 
 
 def test_what_was_used_here_is_not_ended_by_a_second_run(older, move_in, present, refresh, ada, app):
@@ -487,13 +487,13 @@ def test_who_was_disabled_there_is_disabled_here(older, move_in, present, ada, a
 def test_a_password_set_here_is_not_undone(older, move_in, post, ada, app):
     move_in()
     user = User.objects.get(pk=ada)
-    user.set_password("set here, and longer")
+    user.set_password("a horse of this server")
     user.save()
-    older.change_user(ada, password_hash=older_hash("changed there"))
+    older.change_user(ada, password_hash=older_hash("a horse that changed there"))
 
     move_in()
 
-    assert post({"grant_type": "password", "username": "ada", "password": "set here, and longer", "client_id": app}).status == 200
+    assert post({"grant_type": "password", "username": "ada", "password": "a horse of this server", "client_id": app}).status == 200
 
 
 def test_staff_are_left_as_they_are(older, move_in, make_user, app):
