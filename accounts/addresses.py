@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -41,7 +42,9 @@ def network_of(address: str | None) -> str | None:
     return str(ipaddress.ip_network((parsed, prefix), strict=False))
 
 
+@lru_cache(maxsize=4096)
 def _parse(text: str) -> Address | None:
+    """The same few come again and again, and reading one costs as much as a tag."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

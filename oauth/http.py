@@ -62,6 +62,7 @@ _KNOWN_PARAMETERS = frozenset(
 )
 _SHAPE, _CLIENT_ID = "authserver.shape", "authserver.client_id"
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 logger = logging.getLogger("authserver.refusals")
 
@@ -288,6 +289,6 @@ def _decode(part: bytes) -> str:
     if _BAD_ESCAPE.search(text):
         raise InvalidRequest("A parameter holds a % that escapes nothing.")
     # SECURITY: PostgreSQL refuses NUL, logs and terminals obey the others.
-    if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in value):
+    if _CONTROL_CHARACTER.search(value):
         raise InvalidRequest("A parameter holds control characters.")
     return value

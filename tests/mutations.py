@@ -942,7 +942,7 @@ MUTATIONS = (
     Mutation(
         "oauth/http.py",
         "PostgreSQL refuses NUL",
-        "if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in value):",
+        "if _CONTROL_CHARACTER.search(value):",
         "if False:",
         "tests/oauth/test_token_endpoint.py",
     ),
