@@ -153,7 +153,9 @@ match _database["ENGINE"]:
     case "django.db.backends.postgresql":
         # A server that hangs, or is gone without a word, is given up: a thread that waits for it serves nobody.
         _given_up = {"connect_timeout": 3, "tcp_user_timeout": 4000, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 2}
-        _options = _database["OPTIONS"] = _given_up | _database.get("OPTIONS", {})
+        # Statements are prepared once for each connection: planning a refresh costs more than doing it.
+        _prepared = {"server_side_binding": True, "prepare_threshold": 2}
+        _options = _database["OPTIONS"] = _given_up | _prepared | _database.get("OPTIONS", {})
         if SERVING:
             _options["options"] = f"{_options.get('options', '')} -c statement_timeout=2000 -c lock_timeout=1000".strip()
         # No CONN_HEALTH_CHECKS, a round trip more: the first read of each request is repeated instead (accounts.reconnect).
@@ -273,10 +275,14 @@ INSTALLED_APPS = [
     "accounts",
     "oauth",
 ]
-MIDDLEWARE = [
+# Programs carry no cookie and see no form, so this is all that their requests pass (authserver.wsgi).
+MIDDLEWARE_OF_MACHINES = [
     "django.middleware.security.SecurityMiddleware",
     "authserver.middleware.Gate",
     "oauth.cors.Cors",
+]
+MIDDLEWARE = [
+    *MIDDLEWARE_OF_MACHINES,
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
