@@ -33,7 +33,10 @@ PAGES_AMONG_MACHINES = frozenset(
 
 
 def is_page(request: HttpRequest) -> bool:
-    path = request.path
+    return is_path_of_page(request.path)
+
+
+def is_path_of_page(path: str) -> bool:
     return path in PAGES_AMONG_MACHINES or not (path.startswith(MACHINE_PATHS) or path in PROBES)
 
 

@@ -7,6 +7,7 @@ from django.views.i18n import set_language
 from authserver import api_docs, pages
 
 urlpatterns = [
+    path("", include("oauth.urls")),  # first: they are searched in this order
     path("", pages.landing),
     path("live", pages.live),
     path("ready", pages.ready),
@@ -17,7 +18,6 @@ urlpatterns = [
     path("metrics", pages.metrics),
     path("language", set_language, name="set_language"),
     path("admin/", admin.site.urls),
-    path("", include("oauth.urls")),
     path("", include("accounts.urls")),
 ]
 

@@ -1,10 +1,43 @@
-"""The WSGI application that gunicorn serves."""
+"""The WSGI application that gunicorn serves: pages pass all middleware, and the requests of programs what concerns them."""
 
 import os
+from collections.abc import Iterable
+from typing import Any
 
-from django.core.wsgi import get_wsgi_application
-from django.urls import get_resolver
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "authserver.settings")
-application = get_wsgi_application()
+django.setup(set_prefix=False)
+
+from django.conf import settings  # noqa: E402 - when all is set up
+from django.core.handlers.exception import convert_exception_to_response  # noqa: E402
+from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
+from django.urls import get_resolver  # noqa: E402
+from django.utils.module_loading import import_string  # noqa: E402
+
+from authserver.middleware import is_path_of_page  # noqa: E402
+
+
+class MachineHandler(WSGIHandler):
+    """Without what is for pages: sessions, CSRF, messages, static files. It does nothing for programs, and was a tenth of a refresh."""
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        self._view_middleware: list[Any] = []
+        self._template_response_middleware: list[Any] = []
+        self._exception_middleware: list[Any] = []
+        handler = convert_exception_to_response(self._get_response)  # type: ignore[attr-defined]
+        for name in reversed(settings.MIDDLEWARE_OF_MACHINES):
+            handler = convert_exception_to_response(import_string(name)(handler))
+        self._middleware_chain = handler
+
+
+pages, machines = WSGIHandler(), MachineHandler()
+
+
+def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    handler = pages if is_path_of_page(environ["PATH_INFO"]) else machines
+    answer: Iterable[bytes] = handler(environ, start_response)
+    return answer
+
+
 get_resolver().url_patterns  # noqa: B018 - imports every view now: once, before the workers fork, and not in a first request

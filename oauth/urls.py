@@ -3,21 +3,22 @@ from django.urls import include, path
 from oauth import account_api, account_pages, api, authorize_views, device_views, logout_views, views
 
 urlpatterns = [
+    # Asked for most, and found first.
+    path("oauth/token", views.token),
+    path(".well-known/jwks.json", views.jwks),
+    path("oauth/introspect", views.introspect),
     path("oauth/authorize", authorize_views.authorize, name="oauth_authorize"),
     path("oauth/authorize/decision", authorize_views.decide, name="oauth_authorize_decision"),
     path("oauth/authorize/resume", authorize_views.resume, name="oauth_authorize_resume"),
-    path("oauth/token", views.token),
     path("oauth/device_authorization", views.device_authorization),
     path("oauth/device", device_views.device, name="device"),
     path("oauth/device/qr", device_views.picture),
     path("oauth/register", views.register),
-    path("oauth/introspect", views.introspect),
     path("oauth/revoke", views.revoke),
     path("oauth/logout", logout_views.logout, name="oauth_logout"),
     path("oauth/logout/confirmed", logout_views.confirm, name="oauth_logout_confirmed"),
     path("oauth/userinfo", views.userinfo),
     path("oauth/verify", views.verify),
-    path(".well-known/jwks.json", views.jwks),
     path(".well-known/oauth-authorization-server", views.server_metadata),
     path(".well-known/openid-configuration", views.server_metadata),
     path(".well-known/oauth-protected-resource", views.protected_resource_metadata),

@@ -1,0 +1,81 @@
+"""The application that gunicorn serves: programs' requests skip what is for pages, and are answered as if they had not."""
+
+import io
+
+import pytest
+from django.core.handlers.wsgi import WSGIHandler
+
+from authserver import wsgi
+
+pytestmark = pytest.mark.django_db
+
+MACHINES = [
+    ("POST", "/oauth/token"),
+    ("GET", "/oauth/token"),
+    ("POST", "/oauth/introspect"),
+    ("GET", "/.well-known/jwks.json"),
+    ("HEAD", "/.well-known/openid-configuration"),
+    ("GET", "/.well-known/oauth-authorization-server"),
+    ("GET", "/oauth/verify"),
+    ("GET", "/oauth/userinfo"),
+    ("GET", "/api/v1/me"),
+    ("DELETE", "/api/v1/sessions"),
+    ("GET", "/api/v1/admin/users"),
+    ("POST", "/api/v1/password-reset/request"),
+    ("GET", "/api/openapi.json"),
+    ("GET", "/api/nowhere"),
+    ("OPTIONS", "/oauth/token"),
+]
+PAGES = [
+    ("GET", "/"),
+    ("GET", "/admin/"),
+    ("GET", "/oauth/device"),
+    ("GET", "/api/docs"),
+    ("GET", "/static/nowhere.css"),
+    ("GET", "/nowhere"),
+]
+DIFFERS_EACH_TIME = {"X-Request-ID", "Content-Length"}
+
+
+def ask(application, method, path):
+    """Status and headers of an answer, without what differs each time."""
+    environ = {
+        "REQUEST_METHOD": method,
+        "PATH_INFO": path,
+        "SCRIPT_NAME": "",
+        "QUERY_STRING": "",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "8003",
+        "HTTP_HOST": "localhost",
+        "REMOTE_ADDR": "127.0.0.1",
+        "CONTENT_TYPE": "application/x-www-form-urlencoded",
+        "CONTENT_LENGTH": "0",
+        "HTTP_ORIGIN": "http://localhost:8080",
+        "wsgi.input": io.BytesIO(),
+        "wsgi.errors": io.StringIO(),
+        "wsgi.url_scheme": "http",
+        "wsgi.multithread": True,
+    }
+    told = []
+    answer = application(environ, lambda status, headers, _=None: told.append((status, headers)))
+    answer.close()
+    [(status, headers)] = told
+    return status, sorted((name, value) for name, value in headers if name not in DIFFERS_EACH_TIME)
+
+
+@pytest.mark.parametrize(("method", "path"), MACHINES)
+def test_programs_are_answered_as_by_all_middleware(signing_key, method, path):
+    assert ask(wsgi.application, method, path) == ask(WSGIHandler(), method, path)
+
+
+@pytest.mark.parametrize(("paths", "handler"), [(MACHINES, "machines"), (PAGES, "pages")])
+def test_which_of_the_two_a_path_belongs_to(paths, handler, monkeypatch):
+    asked = []
+    for name in ("machines", "pages"):
+        monkeypatch.setattr(wsgi, name, lambda environ, start, name=name: asked.append(name))
+
+    for _, path in paths:
+        wsgi.application({"PATH_INFO": path}, None)
+
+    assert asked == [handler] * len(paths)
