@@ -26,6 +26,7 @@ def main(users: int, password: str, public_client: str, service: str) -> None:
         User.objects.bulk_create(
             User(username=f"bench-{number}", email=f"bench-{number}@example.com", password=encoded) for number in numbers
         )
+    User.objects.bulk_create([User(username="bench-disabled", password=encoded, is_active=False)])
     scopes = "api:read api:write"
     common = {"allowed_scopes": scopes, "default_scopes": scopes}
     clients.register(public_client, name="Bench app", is_public=True, grant_types=("password", "refresh_token"), **common)

@@ -36,6 +36,12 @@ class Outcome:
         self.answers += other.answers
         self.first_failure = self.first_failure or other.first_failure
 
+    def statuses(self) -> dict[str, int]:
+        found: Counter[str] = Counter()
+        for (status, _), number in self.answers.items():
+            found[status] += number
+        return dict(found)
+
     @property
     def failed(self) -> int:
         return sum(number for (_, is_good), number in self.answers.items() if not is_good)

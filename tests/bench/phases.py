@@ -2,8 +2,10 @@
 
 import random
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import Barrier
+from multiprocessing.synchronize import Barrier as BarrierType
 
 from tests.bench import kinds
 from tests.bench.connections import balanced
@@ -11,10 +13,11 @@ from tests.bench.cpu import Spent, spent_by
 from tests.bench.generator import NO_BOUNDS, Connection, Loop, Outcome, Result, read_answer
 from tests.bench.kinds import Kind, Wire
 from tests.bench.load import in_a_process_of_its_own
-from tests.bench.server import HOST, Served, Site
+from tests.bench.server import HOST, Site
 
 CONNECTIONS = 16
 WARM_UP_SECONDS = 1.0
+PREPARE_SECONDS = 60.0
 MIX = {"refresh": 14, "sign_in": 5, "jwks": 1}  # of each 20 requests: 70, 25 and 5 %
 STEADY_PER_SECOND = 50.0  # of the mix, where latency is what is measured
 # A process hashes or lets wait three passwords, and tells the others to come back: so many are sent to it.
@@ -39,6 +42,13 @@ class Measured:
 
     def good(self) -> int:
         return sum(len(outcome.seconds) for outcome in self.outcomes.values())
+
+    def seconds(self) -> list[float]:
+        return [taken for outcome in self.outcomes.values() for taken in outcome.seconds]
+
+    def answers(self) -> dict[str, dict[str, int]]:
+        """How many of each status, by what was asked for."""
+        return {name: outcome.statuses() for name, outcome in self.outcomes.items()}
 
 
 class Caller:
@@ -91,48 +101,52 @@ def bare_view(caller: Caller) -> Callable[[], Kind]:
 
 def mix(caller: Caller) -> Callable[[], Kind]:
     """Each 20 requests of a connection have the mix exactly, in an order that is drawn anew and the same in every run."""
-    by_name = {"refresh": _chain(caller), "sign_in": kinds.SignIn(caller.wire, users=caller.users()), "jwks": kinds.jwks(caller.wire)}
-    return _drawn([by_name[name] for name, number in MIX.items() for _ in range(number)], random.Random(caller.number)).__next__
+    return _mixed(caller, kinds.SignIn(caller.wire, users=caller.users()))
+
+
+def mix_in_a_flood(caller: Caller) -> Callable[[], Kind]:
+    """The same, when others hash as much as may be hashed: those who sign in may be told to come back."""
+    return _mixed(caller, kinds.SignIn(caller.wire, users=caller.users(), may_be_put_off=True))
 
 
 def guesses(caller: Caller) -> Callable[[], Kind]:
     return _always(kinds.WrongPassword(caller.wire, users=caller.users()))
 
 
-def run(
+def run(site: Site, plan: Plan, *, seconds: float, rate: float = 0.0) -> Measured:
+    """Sixteen connections, for so long after a short time to warm up; `rate` requests a second, or as many as are answered."""
+    return _start(site, plan, seconds=seconds, rate=rate, barrier=Barrier(1))()
+
+
+def run_in_a_flood(site: Site, plan: Plan, *, seconds: float, rate: float, guesses_per_second: float) -> tuple[Measured, Measured]:
+    """The same while 32 more connections guess passwords, and what came of the guesses."""
+    barrier = Barrier(2)  # those who sign in first do so before the flood, and both begin at once
+    flood = _start(site, guesses, seconds=seconds, connections=GUESSERS, rate=guesses_per_second, at_once=NO_BOUNDS, barrier=barrier)
+    load = _start(site, plan, seconds=seconds, rate=rate, barrier=barrier)
+    return load(), flood()
+
+
+def _start(
     site: Site,
     plan: Plan,
     *,
     seconds: float,
+    rate: float,
+    barrier: BarrierType,
     connections: int = CONNECTIONS,
-    rate: float = 0.0,
     at_once: Mapping[str, int] = AT_ONCE,
-    warm_up: float = WARM_UP_SECONDS,
-) -> Measured:
-    return start(site, plan, seconds=seconds, connections=connections, rate=rate, at_once=at_once, warm_up=warm_up)()
-
-
-def start(
-    site: Site,
-    plan: Plan,
-    *,
-    seconds: float,
-    connections: int = CONNECTIONS,
-    rate: float = 0.0,
-    at_once: Mapping[str, int] = NO_BOUNDS,
-    warm_up: float = WARM_UP_SECONDS,
 ) -> Callable[[], Measured]:
-    """Begin the load in a process of its own; what is given waits for its end."""
-    return in_a_process_of_its_own(_load, site, plan, seconds, connections, rate, at_once, warm_up)
+    return in_a_process_of_its_own(_load, site, plan, seconds, connections, rate, at_once, barrier)
 
 
-def _load(site: Site, plan: Plan, seconds: float, number: int, rate: float, at_once: Mapping[str, int], warm_up: float) -> Measured:
+def _load(site: Site, plan: Plan, seconds: float, number: int, rate: float, at_once: Mapping[str, int], barrier: BarrierType) -> Measured:
     connections = []
     for index, (sock, process) in enumerate(balanced(site.served.port, server=site.served.pid, number=number)):
         caller = Caller(sock, index, of=number, site=site)
         connections.append(Connection(sock, process=process, choose=plan(caller)))
     loop = Loop(connections, rate=rate, at_once=at_once)
-    result, spent = loop.run(seconds, warm_up=warm_up, window=spent_by(**site.pids))
+    barrier.wait(PREPARE_SECONDS)
+    result, spent = loop.run(seconds, warm_up=min(WARM_UP_SECONDS, seconds / 2), window=spent_by(**site.pids))
     return Measured(result, spent)
 
 
@@ -140,6 +154,11 @@ def _chain(caller: Caller) -> Kind:
     refresh_token = kinds.refresh_token_of(caller.signed_in())
     assert refresh_token is not None
     return kinds.Refresh(caller.wire, refresh_token=refresh_token)
+
+
+def _mixed(caller: Caller, signing_in: Kind) -> Callable[[], Kind]:
+    by_name = {"refresh": _chain(caller), "sign_in": signing_in, "jwks": kinds.jwks(caller.wire)}
+    return _drawn([by_name[name] for name, number in MIX.items() for _ in range(number)], random.Random(caller.number)).__next__
 
 
 def _always(kind: Kind) -> Callable[[], Kind]:
