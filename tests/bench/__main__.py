@@ -16,8 +16,9 @@ def main() -> int:
 
     kind = compare if asked.base else suite
     run = kind.measure(asked, say=say)
-    report.append_to_history(run, root=ROOT)
-    print(json.dumps(run) if asked.as_json else compare.as_text(run) if asked.base else report.as_text(run))
+    line = json.dumps(run)
+    report.append_to_history(line, root=ROOT)
+    print(line if asked.as_json else compare.as_text(run) if asked.base else report.as_text(run))
     for failure in run["failures"]:
         print(f"FAILED  {failure}", file=sys.stderr)
     return 1 if run["failures"] else 0

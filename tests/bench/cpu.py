@@ -7,25 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
-_IDLE = (3, 4)  # columns of /proc/stat's first line: idle, and waiting for a disk
+# Columns of /proc/stat's first line.
+_BUSY, _STOLEN = (0, 1, 2, 5, 6), 7  # what a hypervisor gave to other machines is stolen
 
 
 @dataclass
 class Spent:
-    """Seconds of CPU within a window: of each group of processes by its name, and of the whole machine."""
+    """Seconds of CPU within a window: of each group of processes by its name, of the whole machine, and those it should have had."""
 
     groups: dict[str, float]
     machine: float = 0.0
+    stolen: float = 0.0
 
 
 @contextmanager
 def spent_by(**groups: Sequence[int]) -> Iterator[Spent]:
     """Filled in at the end of the block. A group is the processes of these ids, with all their children, those that have ended too."""
-    before, busy = {name: cpu_seconds(pids) for name, pids in groups.items()}, _machine_seconds()
+    before = {name: cpu_seconds(pids) for name, pids in groups.items()}
+    busy, stolen = _machine_seconds()
     spent = Spent({})
     yield spent
     spent.groups = {name: cpu_seconds(pids) - before[name] for name, pids in groups.items()}
-    spent.machine = _machine_seconds() - busy
+    busy_since, stolen_since = _machine_seconds()
+    spent.machine, spent.stolen = busy_since - busy, stolen_since - stolen
 
 
 def cpu_seconds(parents: Sequence[int]) -> float:
@@ -34,9 +38,9 @@ def cpu_seconds(parents: Sequence[int]) -> float:
 
 
 def pss_megabytes(parents: Sequence[int]) -> dict[int, float]:
-    """The proportional set size of each process: what several of them share is parted among them."""
+    """The proportional set size of each process, parents first: what several of them share is parted among them."""
     sizes = {}
-    for pid in sorted(_with_children(parents, _known())):
+    for pid in sorted(_with_children(parents, _known()), key=lambda pid: (pid not in parents, pid)):
         with suppress(FileNotFoundError, ProcessLookupError):
             rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8")
             sizes[pid] = int(rollup.partition("\nPss:")[2].split()[0]) / 1024
@@ -61,10 +65,11 @@ def _known() -> dict[int, tuple[int, float]]:
     return known
 
 
-def _machine_seconds() -> float:
+def _machine_seconds() -> tuple[float, float]:
+    """Busy, and stolen."""
     line, _, _ = Path("/proc/stat").read_text(encoding="utf-8").partition("\n")
-    columns = list(map(int, line.split()[1:9]))  # beyond these: what guests took, which is counted before already
-    return sum(ticks for column, ticks in enumerate(columns) if column not in _IDLE) / TICKS
+    columns = [int(text) / TICKS for text in line.split()[1:]]
+    return sum(columns[index] for index in _BUSY), columns[_STOLEN]
 
 
 def children_of(parent: int) -> list[int]:

@@ -178,4 +178,5 @@ def together(parts: Sequence[Measured]) -> Measured:
             outcomes.setdefault(name, Outcome()).add(outcome)
     result = Result(sum(part.result.duration for part in parts), outcomes, sum(part.result.cpu_seconds for part in parts))
     groups = {name: sum(part.spent.groups[name] for part in parts) for name in parts[0].spent.groups}
-    return Measured(result, Spent(groups, sum(part.spent.machine for part in parts)))
+    spent = Spent(groups, sum(part.spent.machine for part in parts), sum(part.spent.stolen for part in parts))
+    return Measured(result, spent)

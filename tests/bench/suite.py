@@ -51,7 +51,7 @@ def measure(options: Options, *, say: Callable[[str], None]) -> dict[str, Any]:
             "limits": _named(speeds),
             "floods": {name: _of_flood(*each) for name, each in floods.items()},
             "refusals": {name: percentiles(seconds) for name, seconds in refused.items()},
-            "pss_mb": pss_megabytes([site.served.pid]),
+            "pss_mb": _memory(site),
             "cold_start_seconds": round(site.served.start_seconds, 2),
             "cold_start_cpu_seconds": round(site.served.start_cpu_seconds, 2),
             "failures": [
@@ -99,6 +99,12 @@ def _beside_guesses(site: Site, options: Options, *, say: Callable[[str], None])
             mixes[name].append(mix)
             guesses[name].append(guessed)
     return {name: (phases.together(mixes[name]), phases.together(found) if found else None) for name, found in guesses.items()}
+
+
+def _memory(site: Site) -> dict[str, float]:
+    sizes = pss_megabytes([site.served.pid])
+    workers = [f"worker {number}" for number in range(1, len(sizes))]
+    return {name: round(size, 1) for name, size in zip(("master", *workers), sizes.values(), strict=True)}
 
 
 def _of_flood(mix: Measured, guesses: Measured | None) -> dict[str, Any]:
