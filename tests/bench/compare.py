@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.bench import machine, phases, server
 from tests.bench.options import Options
-from tests.bench.report import cpu_ms, figures_of
+from tests.bench.report import cpu_ms, figures_of, table
 from tests.bench.suite import LOADS
 
 LEAST_ROUNDS = 5  # a median of fewer is nobody's friend
@@ -45,7 +45,7 @@ def measure(options: Options, *, say: Callable[[str], None]) -> dict[str, Any]:
             "base": machine.revision(base_root)["revision"],
             "machine": machine.described(stores),
             "options": asdict(options) | {"rounds": rounds},
-            "comparison": {name: {figure: _compared(sides, figure) for figure in FIGURES} for name, sides in found.items()},
+            "comparison": {name: compared(sides["base"], sides["here"]) for name, sides in found.items()},
             "failures": failures,
         }
 
@@ -65,19 +65,28 @@ def worktree(revision: str, folder: Path) -> Iterator[Path]:
 
 def as_text(run: dict[str, Any]) -> str:
     """One line a figure: base, here, and how much of the base's that is."""
-    lines = [f"here: {run['revision']}{' with changes' if run['dirty'] else ''}, base: {run['base']}, {run['machine']['cpu']}", ""]
-    lines += ["| | base | here | here of base |", "|---|---|---|---|"]
-    for name, figures in run["comparison"].items():
-        lines += [
-            f"| {name} {figure} | {each['base']:.2f} | {each['here']:.2f} | {each['ratio']:.3f} |" for figure, each in figures.items()
-        ]
-    return "\n".join(lines)
+    lines = [f"here: {run['revision']}{' with changes' if run['dirty'] else ''}, base: {run['base']}, {run['machine']['cpu']}\n"]
+    rows = [
+        (f"{name} {figure}", *(each[side] for side in ("base", "here", "ratio")))
+        for name, figures in run["comparison"].items()
+        for figure, each in figures.items()
+    ]
+    return "\n".join([*lines, table(("", "base", "here", "here of base"), rows)])
+
+
+def compared(base: list[dict[str, Any]], here: list[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
+    """By figure the medians over the rounds, and the ratio; None where nothing was answered in any round."""
+    return {figure: _medians([each[figure] for each in base], [each[figure] for each in here]) for figure in FIGURES}
+
+
+def _medians(base: list[float | None], here: list[float | None]) -> dict[str, float | None]:
+    medians = {
+        label: median(known) if (known := [value for value in each if value is not None]) else None
+        for label, each in (("base", base), ("here", here))
+    }
+    ratio = round(medians["here"] / medians["base"], 4) if medians["here"] is not None and medians["base"] else None
+    return medians | {"ratio": ratio}
 
 
 def _with_cpu(figures: dict[str, Any]) -> dict[str, Any]:
-    return figures | {"cpu_ms": cpu_ms(figures)}
-
-
-def _compared(sides: dict[str, list[dict[str, Any]]], figure: str) -> dict[str, float]:
-    base, here = (median(each[figure] for each in sides[label]) for label in ("base", "here"))
-    return {"base": base, "here": here, "ratio": round(here / base, 4)}
+    return figures | {"cpu_ms": cpu_ms(figures) if figures["requests"] else None}

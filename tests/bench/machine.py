@@ -27,6 +27,8 @@ def described(stores: Stores) -> dict[str, Any]:
 
 def revision(root: Path) -> dict[str, Any]:
     """The commit of a checkout, and whether anything in it is not committed."""
+    if not (root / ".git").exists():  # a copy without its history
+        return {"revision": "unknown", "dirty": True}
     return {"revision": git("rev-parse", "--short=12", "HEAD", root=root), "dirty": bool(git("status", "--porcelain", root=root))}
 
 

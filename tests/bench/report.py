@@ -66,13 +66,13 @@ def as_text(run: Mapping[str, Any]) -> str:
         f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, {machine['database']}\n"
         f"revision {run['revision']}{changed}, "
         f"{run['processes']} processes, {run['options']['users']} users, {run['options']['seconds']:g} seconds of each load",
-        _table(("", *COLUMNS), [(name, *(figures[column] for column in COLUMNS)) for name, figures in run["phases"].items()]),
-        _table(("at best, on this machine", ""), limits.items()),
-        _table(("refreshes of a mix of 50 a second", "p50_ms", "p99_ms", "guesses a second"), _rows_of_floods(run["floods"])),
-        _table(("refused", "p50_ms", "p95_ms"), [(name, each["p50_ms"], each["p95_ms"]) for name, each in run["refusals"].items()]),
-        _table(("memory (PSS), MB", ""), run["pss_mb"].items()),
-        _table(("cold start", ""), [("seconds", run["cold_start_seconds"]), ("seconds of CPU", run["cold_start_cpu_seconds"])]),
-        _table(("ratios", ""), run["ratios"].items()),
+        table(("", *COLUMNS), [(name, *(figures[column] for column in COLUMNS)) for name, figures in run["phases"].items()]),
+        table(("at best, on this machine", ""), limits.items()),
+        table(("refreshes of a mix of 50 a second", "p50_ms", "p99_ms", "guesses a second"), _rows_of_floods(run["floods"])),
+        table(("refused", "p50_ms", "p95_ms"), [(name, each["p50_ms"], each["p95_ms"]) for name, each in run["refusals"].items()]),
+        table(("memory (PSS), MB", ""), run["pss_mb"].items()),
+        table(("cold start", ""), [("seconds", run["cold_start_seconds"]), ("seconds of CPU", run["cold_start_cpu_seconds"])]),
+        table(("ratios", ""), run["ratios"].items()),
     ]
     return "\n\n".join(blocks)
 
@@ -81,7 +81,7 @@ def _rows_of_floods(floods: Mapping[str, Any]) -> list[tuple[object, ...]]:
     return [(name, each["refresh"]["p50_ms"], each["refresh"]["p99_ms"], each["guesses_per_second"]) for name, each in floods.items()]
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join("" if cell is None else str(cell) for cell in line) + " |" for line in lines)
 

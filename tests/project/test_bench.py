@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
+from tests.bench.compare import compared
 from tests.bench.cpu import Spent
 from tests.bench.generator import Outcome, Result
 from tests.bench.phases import Measured, together
@@ -56,7 +58,7 @@ def test_what_bounds_the_server_stands_beside_it(run):
 
 def test_a_run_tells_where_and_of_what_it_is(run):
     assert set(run["machine"]) == {"cpu", "cores", "memory_gb", "kernel", "python", "database"}
-    assert len(run["revision"]) == 12
+    assert re.fullmatch(r"[0-9a-f]{12}|unknown", run["revision"])
     assert run["dirty"] in {True, False}
     assert run["pss_mb"]["master"] > 0
     assert run["cold_start_seconds"] > 0
@@ -74,3 +76,14 @@ def test_an_answer_that_should_not_be_fails_the_run():
     assert (figures["requests"], figures["per_second"], figures["p99_ms"]) == (1, 0.2, 250.0)
     assert (figures["server_cpu_ms"], figures["database_cpu_ms"]) == (1000.0, 500.0)
     assert figures["answers"] == {"refresh": {"200": 1, "429": 2}}
+
+
+def test_two_revisions_are_compared_by_their_medians():
+    base = [{"per_second": rate, "p50_ms": 4.0, "p99_ms": 9.0, "cpu_ms": 2.0} for rate in (100.0, 90.0, 400.0)]
+    here = [{"per_second": rate, "p50_ms": 4.0, "p99_ms": None, "cpu_ms": 1.0} for rate in (150.0, 10.0, 140.0)]
+
+    figures = compared(base, here)
+
+    assert figures["per_second"] == {"base": 100.0, "here": 140.0, "ratio": 1.4}
+    assert figures["cpu_ms"]["ratio"] == 0.5
+    assert figures["p99_ms"] == {"base": 9.0, "here": None, "ratio": None}
