@@ -85,7 +85,7 @@ def _medians(base: list[float | None], here: list[float | None]) -> dict[str, fl
         for label, each in (("base", base), ("here", here))
     }
     ratio = round(medians["here"] / medians["base"], 4) if medians["here"] is not None and medians["base"] else None
-    return medians | {"ratio": ratio}
+    return {label: None if value is None else round(value, 3) for label, value in medians.items()} | {"ratio": ratio}
 
 
 def _with_cpu(figures: dict[str, Any]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def _verify(seconds: float) -> Speed:
 def _repeated(act: Callable[[], object], seconds: float) -> Speed:
     act()
     times, began_at, cpu = 0, time.perf_counter(), time.process_time()
-    while (duration := time.perf_counter() - began_at) < seconds:
+    while (duration := time.perf_counter() - began_at) < seconds or not times:
         act()
         times += 1
     return Speed(times / duration, 1000 * (time.process_time() - cpu) / times)

@@ -109,7 +109,7 @@ def _memory(site: Site) -> dict[str, float]:
 
 def _of_flood(mix: Measured, guesses: Measured | None) -> dict[str, Any]:
     return {
-        "refresh": percentiles(mix.outcomes["refresh"].seconds),
+        "refresh": percentiles(mix.outcomes["refresh"].seconds if "refresh" in mix.outcomes else []),
         "answers": mix.answers(),
         "guesses_per_second": 0.0 if guesses is None else round(guesses.good() / guesses.result.duration, 1),
         "guesses": {} if guesses is None else guesses.answers(),
@@ -133,17 +133,18 @@ def _mean(found: list[limits.Speed]) -> limits.Speed:
     return limits.Speed(fmean(each.per_second for each in found), fmean(each.cpu_ms for each in found))
 
 
-def ratios_of(run: dict[str, Any]) -> dict[str, float]:
+def ratios_of(run: dict[str, Any]) -> dict[str, float | None]:
+    """None where nothing was answered."""
     loads, at_best, floods = run["phases"], run["limits"], run["floods"]
     p99 = {name: each["refresh"]["p99_ms"] for name, each in floods.items()}
-    refresh = loads["refresh"]
-    ratios = {
-        "refresh_cpu_per_signature": cpu_ms(refresh) / at_best["rsa2048_signature_cpu_ms"],
-        "refresh_per_core_per_keycloak": refresh["per_second"] / run["machine"]["cores"] / KEYCLOAK_REFRESHES_PER_VCPU,
-        "signin_per_verify": loads["sign_in"]["per_second"] / at_best["argon2_verifies_per_second_all_cores"],
-        "signin_cpu_per_verify": cpu_ms(loads["sign_in"]) / at_best["argon2_verify_cpu_ms_all_cores"],
-        "jwks_per_bare_view": loads["jwks"]["per_second"] / loads["bare_view"]["per_second"],
-        "mix_p99_flood_per_idle": p99["flood"] / p99["idle"],
-        "mix_p99_storm_per_idle": p99["storm"] / p99["idle"],
+    refresh, sign_in = loads["refresh"], loads["sign_in"]
+    pairs = {
+        "refresh_cpu_per_signature": (cpu_ms(refresh), at_best["rsa2048_signature_cpu_ms"]),
+        "refresh_per_core_per_keycloak": (refresh["per_second"] / run["machine"]["cores"], KEYCLOAK_REFRESHES_PER_VCPU),
+        "signin_per_verify": (sign_in["per_second"], at_best["argon2_verifies_per_second_all_cores"]),
+        "signin_cpu_per_verify": (cpu_ms(sign_in), at_best["argon2_verify_cpu_ms_all_cores"]),
+        "jwks_per_bare_view": (loads["jwks"]["per_second"], loads["bare_view"]["per_second"]),
+        "mix_p99_flood_per_idle": (p99["flood"], p99["idle"]),
+        "mix_p99_storm_per_idle": (p99["storm"], p99["idle"]),
     }
-    return {name: round(ratio, 3) for name, ratio in ratios.items()}
+    return {name: round(one / other, 3) if one is not None and other else None for name, (one, other) in pairs.items()}
