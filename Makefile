@@ -9,6 +9,9 @@ export UV_SYSTEM_CERTS := 1
 READY := $(or $(AUTH_SERVICE__DATA_DIR),data)/.ready-$(firstword $(shell printf %s "$$AUTH_SERVICE__DB_URL" | cksum))
 INSTALL = $(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python -r
 
+BENCH = $(if $(JSON),--json) $(if $(DB),--db $(DB)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(USERS),--users $(USERS)) \
+	$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(BASE),--base $(BASE))
+
 .PHONY: help run test demo hostile bench bench-admin screenshots check format translations conformance lock clean
 help: ## list the targets
 	@grep -hE "^[a-z-]+:.*##" $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -25,8 +28,8 @@ test: .venv/.dev ## the pages in a browser, and the whole suite on SQLite and on
 hostile: .venv/.dev ## attack it: fuzzing, kill -9, races, copies, each SECURITY line taken out (MINUTES=10)
 	$(BIN)/python tests/hostile/run.py $(MINUTES)
 
-bench: .venv/.dev ## measure sign-ins beside the bare hash, and refreshes while passwords are guessed
-	$(BIN)/python -m tests.bench.login
+bench: .venv/.dev ## measure the server beside what bounds it, or beside another revision (BASE=main)
+	@$(BIN)/python -m tests.bench $(BENCH)
 
 bench-admin: .venv/.dev ## measure the admin's pages before 100,000 users and 5 million audit events
 	$(BIN)/python -m tests.bench.admin

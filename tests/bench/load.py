@@ -1,18 +1,16 @@
 """A closed-loop load over keep-alive connections, from a process of its own, and what it cost the server."""
 
 import multiprocessing
-import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
-from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlencode
 
-TICKS = os.sysconf("SC_CLK_TCK")
+T = TypeVar("T")
 HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -33,12 +31,6 @@ class Load:
         return 1000 * ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 
-def together(loads: Sequence[Load]) -> Load:
-    """Those that came one after the other, as one."""
-    statuses = sum((load.statuses for load in loads), start=Counter())
-    return Load([taken for load in loads for taken in load.seconds], statuses, sum(load.duration for load in loads))
-
-
 class Client:
     """One connection that posts forms to the token endpoint."""
 
@@ -57,17 +49,23 @@ class Client:
             return 0, b""
 
 
-def in_a_process_of_its_own(work: Callable[..., Load], *arguments: object) -> Callable[[], Load]:
+def in_a_process_of_its_own(work: Callable[..., T], *arguments: object) -> Callable[[], T]:
     """Start `work` and give what waits for its result: the generator's Python does not wait for the one that measures."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=lambda: sender.send(work(*arguments)), daemon=True)
     process.start()
 
-    def result() -> Load:
-        load: Load = receiver.recv()
-        process.join()
-        return load
+    sender.close()  # or the end of a process that failed is not seen here
+
+    def result() -> T:
+        try:
+            found: T = receiver.recv()
+        except EOFError:
+            raise RuntimeError(f"{work.__name__} failed in its process; what it said stands above") from None
+        finally:
+            process.join()
+        return found
 
     return result
 
@@ -93,28 +91,3 @@ def run_threads(number: int, *, seconds: float, step: Callable[[int], Callable[[
     for thread in threads:
         thread.join()
     return Load(taken, statuses, time.perf_counter() - began)
-
-
-@contextmanager
-def cpu_of(*parents: int) -> Iterator[Callable[[], float]]:
-    """Gives how many seconds of CPU these processes and their children have taken since."""
-    before = _cpu_seconds(parents)
-    yield lambda: _cpu_seconds(parents) - before
-
-
-def _cpu_seconds(parents: tuple[int, ...]) -> float:
-    stats = [_stat(pid) for pid in map(int, filter(str.isdigit, os.listdir("/proc")))]
-    known = {stat[0]: stat for stat in stats if stat is not None}
-    chosen = set(parents)
-    while more := {pid for pid, (_, parent, _) in known.items() if parent in chosen} - chosen:
-        chosen |= more
-    return sum(known[pid][2] for pid in chosen if pid in known)
-
-
-def _stat(pid: int) -> tuple[int, int, float] | None:
-    """Process id, parent, and seconds of CPU with those of children that have ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-    return pid, int(fields[1]), sum(map(int, fields[11:15])) / TICKS
