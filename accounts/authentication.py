@@ -2,11 +2,12 @@
 
 import logging
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.hashers import BasePasswordHasher, get_hasher, identify_hasher, make_password
-from django.db import DatabaseError, InterfaceError, transaction
+from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.http import HttpRequest
 
 from accounts import audit, identifiers, lockout, metrics, passwords, roles, spraying, throttling
@@ -20,6 +21,8 @@ from accounts.reconnect import with_reconnect
 
 logger = logging.getLogger(__name__)
 
+
+_ANY_NAME = "a name"  # stands where the name goes
 
 Reason = Literal["unknown user", "wrong password", "disabled user", "unconfirmed user", "password too long", "changed meanwhile"]
 
@@ -202,7 +205,17 @@ def _find(identifier: str) -> tuple[str, User | None]:
         name = identifiers.canonical(identifier)
     except identifiers.InvalidIdentifier:
         return identifier.strip()[: identifiers.MAX_LENGTH], None
-    return name, with_reconnect(User.objects.identified_by(name).with_role_names().with_second_factor().first)
+    sql, parameters = _find_sql("email_canonical" if identifiers.is_email(name) else "username_canonical", connection.vendor)
+    found = User.objects.raw(sql, [name if each == _ANY_NAME else each for each in parameters])
+    return name, with_reconnect(lambda: next(iter(found.iterator()), None))
+
+
+@cache
+def _find_sql(column: str, vendor: str) -> tuple[str, tuple[Any, ...]]:
+    """The statement as the ORM has it, for any name: to compose it cost each sign-in a millisecond of CPU, more than to carry it out."""
+    query = User.objects.filter(**{column: _ANY_NAME}).with_role_names().with_second_factor().order_by().query
+    sql, parameters = query.sql_with_params()
+    return sql, parameters
 
 
 def _verdict(user: User | None, password: str) -> Reason | None:

@@ -155,8 +155,8 @@ class User(AbstractBaseUser, PermissionsMixin):
         """Whether an authenticator app or a passkey is enrolled; asks the database unless `with_second_factor` did."""
         known: bool | None = self.__dict__.get("second_factor_enrolled")
         if known is None:
-            return bool(User.objects.filter(pk=self.pk).with_second_factor().values_list("second_factor_enrolled", flat=True).first())
-        return known
+            known = User.objects.filter(pk=self.pk).with_second_factor().values_list("second_factor_enrolled", flat=True).first()
+        return bool(known)
 
     def get_session_auth_hash(self) -> str:
         """Of Django's own sessions: also a raised epoch ends them."""

