@@ -25,8 +25,7 @@ from accounts.recent_sign_in import requires_recent_sign_in
 from oauth import sessions
 from oauth.admin_acts import are_staff_alone_for_superusers, what_goes_on
 from oauth.models import Session
-from oauth.older_service.sessions import ENDED_THERE
-from oauth.sessions import REUSED
+from oauth.sessions import ENDED_THERE, REUSED
 
 
 class StateFilter(admin.SimpleListFilter):

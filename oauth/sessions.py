@@ -29,6 +29,7 @@ from oauth.refresh_tokens import RefreshToken
 from oauth.session_rows import Attempt, Origin, SessionRow
 
 REUSED = "refresh_token_reused"
+ENDED_THERE = "ended_at_the_older_service"  # its token was spent or revoked there, after it had come here
 RETRIED, OVERLAPPED = "session:refresh:retried", "session:refresh:overlapped"
 _TRIES = 3
 

@@ -14,8 +14,8 @@ from accounts.models import User
 from oauth.models import Client, Session
 from oauth.older_service.database import OlderDatabase, OlderToken
 from oauth.older_service.refresh_tokens import first_of
+from oauth.sessions import ENDED_THERE
 
-ENDED_THERE = "ended_at_the_older_service"
 AMR = "pwd"  # it knew nothing else
 BATCH = 500
 
