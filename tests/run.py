@@ -18,7 +18,7 @@ ON_SQLITE_ALONE = (
     *("tests/project/test_mutations.py", "tests/project/test_openapi.py", "tests/project/test_translations.py"),
     *("tests/e2e/test_docs_examples.py", "tests/hostile/test_fuzz.py", "tests/hostile/test_schema.py"),
     *("tests/e2e/test_example_suites.py", "tests/e2e/test_dart_client.py", "tests/e2e/test_dart_source.py"),
-    *("tests/e2e/test_integration_guide.py", "tests/e2e/test_integration_guide_messages.py"),
+    *("tests/e2e/test_integration_guide.py", "tests/e2e/test_integration_guide_messages.py", "tests/project/test_bench.py"),
 )
 ON_POSTGRESQL_ALONE = (
     *("tests/hostile/test_verifiers.py", "tests/project/test_admin_permissions.py", "tests/project/test_admin_secrecy.py"),

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from io import StringIO
@@ -84,8 +85,10 @@ def test_nobody_knows_of_the_library_inside_the_toolkit():
 
 def test_nothing_happens_by_signal():
     for package in ("django.dispatch", "django.db.models.signals", "django.core.signals", "django.contrib.auth.signals"):
-        assert importers_of(package) == set()
+        assert importers_of(package) <= {"authserver.wsgi"}  # which switches some of Django's own off
     assert [module for module in FILES if module.endswith("signals")] == []
+    connecting = [module for module, path in FILES.items() if re.search(r"\.connect\(|@receiver", path.read_text(encoding="utf-8"))]
+    assert connecting == []
 
 
 def test_no_module_is_a_drawer():
