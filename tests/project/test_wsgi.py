@@ -4,6 +4,7 @@ import io
 
 import pytest
 from django.core.handlers.wsgi import WSGIHandler
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from authserver import wsgi
 
@@ -35,6 +36,12 @@ PAGES = [
     ("GET", "/nowhere"),
 ]
 DIFFERS_EACH_TIME = {"X-Request-ID", "Content-Length"}
+
+
+@pytest.fixture(autouse=True)
+def _keep_the_tests_transaction(monkeypatch):
+    """Django takes it for one that a request has forgotten, and closes the connection."""
+    monkeypatch.setattr(BaseDatabaseWrapper, "close_if_unusable_or_obsolete", lambda self: None)
 
 
 def ask(application, method, path):
