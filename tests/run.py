@@ -11,17 +11,30 @@ from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 BROWSER = "tests/browser"
-# What asks no database of its own for an answer, or walks every page of the admin, is run once: here or there, so that both take as long.
+# What asks no database of its own for an answer, or asks it what the ORM asks alike of both, is run once: here or there, so that
+# both take as long.
 ON_SQLITE_ALONE = (
     *("tests/project/test_architecture.py", "tests/project/test_conformance.py", "tests/project/test_container.py"),
     *("tests/project/test_docs.py", "tests/project/test_env.py", "tests/project/test_lock_check.py", "tests/project/test_make.py"),
     *("tests/project/test_mutations.py", "tests/project/test_openapi.py", "tests/project/test_translations.py"),
-    *("tests/e2e/test_docs_examples.py", "tests/hostile/test_fuzz.py", "tests/hostile/test_schema.py"),
-    *("tests/e2e/test_example_suites.py", "tests/e2e/test_dart_client.py", "tests/e2e/test_dart_source.py"),
-    *("tests/e2e/test_integration_guide.py", "tests/e2e/test_integration_guide_messages.py", "tests/project/test_bench.py"),
+    *("tests/project/test_bench.py", "tests/hostile/test_fuzz.py", "tests/hostile/test_schema.py"),
+    *("tests/accounts/test_imported_hashes.py", "tests/accounts/test_even_time_of_hashes.py", "tests/accounts/test_hashers.py"),
+    *("tests/accounts/test_identifiers.py", "tests/accounts/test_addresses.py", "tests/oauth/test_key_schedule.py"),
+    *("tests/e2e/test_docs_examples.py", "tests/e2e/test_example_suites.py", "tests/e2e/test_examples.py", "tests/e2e/test_api_docs.py"),
+    *("tests/e2e/test_integration_guide.py", "tests/e2e/test_integration_guide_messages.py", "tests/e2e/test_dart_client.py"),
+    *("tests/e2e/test_dart_source.py", "tests/e2e/test_standard_clients.py", "tests/e2e/test_mcp.py", "tests/e2e/test_proxy.py"),
+    *("tests/e2e/test_banner.py", "tests/e2e/test_mail.py"),
 )
 ON_POSTGRESQL_ALONE = (
-    *("tests/hostile/test_verifiers.py", "tests/project/test_admin_permissions.py", "tests/project/test_admin_secrecy.py"),
+    *("tests/project/test_admin_permissions.py", "tests/project/test_admin_secrecy.py", "tests/hostile/test_verifiers.py"),
+    *("tests/oauth/test_admin_api.py", "tests/oauth/test_account_api.py", "tests/oauth/test_verify.py", "tests/oauth/test_ceilings.py"),
+    *("tests/oauth/test_admin.py", "tests/oauth/test_user_pages.py", "tests/oauth/test_client_admin.py", "tests/oauth/test_key_admin.py"),
+    *(
+        "tests/oauth/test_cors.py",
+        "tests/oauth/test_account_pages.py",
+        "tests/accounts/test_admin.py",
+        "tests/accounts/test_account_pages.py",
+    ),
     *("tests/e2e/test_gateway.py", "tests/e2e/test_gateway_paths.py", "tests/e2e/test_gateway_configuration.py"),
     *("tests/e2e/test_resource_servers.py", "tests/e2e/test_moving_in.py"),
 )
