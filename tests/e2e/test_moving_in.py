@@ -93,9 +93,11 @@ class Front:
         self._change(name, f"proxy_set_header Host localhost; proxy_pass http://127.0.0.1:{port};")
 
     def _change(self, name, directives):
+        """Over when nobody is led the old way any more: an old worker of nginx goes on for a moment."""
         self._write(name, directives)
         os.kill(int((self.folder / "nginx" / "pid").read_text()), signal.SIGHUP)
-        wait_for(lambda: httpx.get(f"http://127.0.0.1:{self.port}/.well-known/jwks.json").headers["X-Behind"] == name)
+        url = f"http://127.0.0.1:{self.port}/.well-known/jwks.json"
+        wait_for(lambda: all(httpx.get(url).headers["X-Behind"] == name for _ in range(10)))
 
     def _write(self, name, directives):
         self._switch.write_text(f"add_header X-Behind {name} always; {directives}\n", encoding="utf-8")
@@ -168,8 +170,8 @@ def test_nobody_is_signed_out_by_the_move(older, start_server, tmp_path):
     users = [older.add_user(f"user{number}") for number in range(USERS)]
     with ExitStack() as stack:
         front = Front(tmp_path, stack)
-        older_port = stack.enter_context(serving(older))
-        front.lead_to("older", older_port)
+        older_serves = stack.enter_context(ExitStack())
+        front.lead_to("older", older_serves.enter_context(serving(older)))
         url = f"http://127.0.0.1:{front.port}"
         with httpx.Client(base_url=url) as http:
             gateway = Gateway(http)
@@ -188,6 +190,7 @@ def test_nobody_is_signed_out_by_the_move(older, start_server, tmp_path):
         newcomer = older.add_user("newcomer")
         holders.append(late := Holder(APP, older.issue(newcomer, APP)[1], url=url, gateway=gateway))
         front.close()
+        older_serves.close()
         said = " ".join(server.manage(*arguments, "--wait").split())
         front.lead_to("new", server.port)
         late_thread = threading.Thread(target=late.run, args=(stop,))
