@@ -3,11 +3,12 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import httpx
 import jwt
@@ -19,6 +20,7 @@ from tests.e2e import gateway
 from tests.e2e.calls import refresh, sign_in
 from tests.e2e.gateway import access_log, browser, database, wait_for
 from tests.e2e.servers import ROOT, clean_environment
+from tests.postgres import free_port
 
 SHORT_SECONDS = 6
 
@@ -173,11 +175,10 @@ def test_a_token_is_asked_about_once_in_some_seconds_and_not_believed_for_longer
 
 def test_what_make_demo_prints_works_and_ctrl_c_takes_everything_along(demo, tmp_path):
     gateway.copy_data(demo.folder, tmp_path, secret_key=(demo.folder / "secret-key").read_text("utf-8"))
-    ports = gateway.free_ports()
-    environment = clean_environment(DEMO_FOLDER=str(tmp_path), DEMO_PORT=str(ports.gateway), no_proxy="localhost")
+    environment = clean_environment(DEMO_FOLDER=str(tmp_path), DEMO_PORT=str(first_of_four_free_ports()), no_proxy="localhost")
     process = subprocess.Popen([sys.executable, "deploy/demo.py"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, encoding="utf-8")
     try:
-        printed = "".join(iter(process.stdout.readline, f"Logs       {tmp_path}/*.log\n"))
+        printed = read_through(process.stdout, f"Logs       {tmp_path}/*.log\n")
         lines = re.findall(r"^  ((?:TOKEN=|curl )(?:.*\\\n)*.*)", printed, re.MULTILINE)
         script = (
             'set -euo pipefail\ncurl() { command curl --silent --show-error --fail-with-body --max-time 20 "$@"; echo; }\n'
@@ -193,3 +194,26 @@ def test_what_make_demo_prints_works_and_ctrl_c_takes_everything_along(demo, tmp
     assert '"username":"user"' in pasted.stdout
     assert (process.returncode, rest) == (0, "\nStopping...\n")
     assert subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, check=False).stdout == b""
+
+
+def first_of_four_free_ports():
+    """The demo takes the three behind it too."""
+    while True:
+        first = free_port()
+        with ExitStack() as held:
+            try:
+                for port in range(first, first + 4):
+                    held.enter_context(socket.create_server(("127.0.0.1", port)))
+            except (OSError, OverflowError):
+                continue
+        return first
+
+
+def read_through(stream, last):
+    """All lines up to this one."""
+    lines = []
+    for line in stream:
+        lines.append(line)
+        if line == last:
+            return "".join(lines)
+    raise AssertionError(f"it ended before it was ready: {''.join(lines)}")

@@ -104,6 +104,7 @@ def test_after_an_answer_without_a_body_the_connection_goes_on(server, http):
         wire.send(question + b"GET /oauth/verify HTTP/1.1\r\nHost: localhost\r\n\r\n" + question)
         heads = [wire._input.readline()]
         while (line := wire._input.readline()) != b"\r\n":
+            assert line, "the connection has ended"
             heads.append(line)
         second = wire.read()
 
