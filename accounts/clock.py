@@ -31,6 +31,12 @@ def database_now() -> datetime:
     return at + offset  # type: ignore[no-any-return] # cursors give anything
 
 
+def read(value: datetime | str) -> datetime:
+    """An instant as raw SQL gives it: SQLite's is text, or has no zone, and is in UTC."""
+    parsed = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
 def instant_sql(name: str) -> str:
     """An SQL expression for the instant whose parameter is called `name`.
 

@@ -5,7 +5,7 @@ Raw SQL that runs on PostgreSQL and SQLite alike; what differs is how each takes
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -77,7 +77,7 @@ def fail(digest: bytes, *, lane: str, attempt_id: str) -> Failed:
     if not rows:  # pruned meanwhile
         return Failed(None, 1)
     [(locked_until, is_locked, to_record)] = rows
-    return Failed(_instant(locked_until) if is_locked else None, to_record)
+    return Failed(clock.read(locked_until) if is_locked else None, to_record)
 
 
 def release(digest: bytes, *, lane: str, attempt_id: str) -> None:
@@ -137,7 +137,7 @@ def remove_idle(*, limit: int) -> int:
 def locks(digest: bytes, *, source: str) -> list[tuple[datetime, int]]:
     """The locks that keep this source out: until when, and for how many seconds more, rounded up."""
     rows = _fetch(_locks_sql(connection.vendor), _parameters(digest, source=source, attempt_id=""))
-    return [(_instant(until), math.ceil((_instant(until) - _instant(now)).total_seconds())) for until, now in rows]
+    return [(clock.read(until), math.ceil((clock.read(until) - clock.read(now)).total_seconds())) for until, now in rows]
 
 
 def _json(word: str, **parts: str) -> str:
@@ -271,8 +271,3 @@ def _execute(sql: str, parameters: dict[str, Any]) -> int:
 
 def _uuid_parameter(value: UUID | None) -> Any:
     return value if value is None or connection.features.has_native_uuid_field else value.hex
-
-
-def _instant(value: datetime | str) -> datetime:
-    parsed = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)

@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -151,7 +151,7 @@ def _row(row: Sequence[Any]) -> SessionRow:
         is_in_overlap=bool(overlap),
         address=None if address is None else str(address),
         audience=audience,
-        auth_time=_instant(auth_time),
+        auth_time=clock.read(auth_time),
         amr=amr,
         roles=role_names if role_names is None or isinstance(role_names, str) else json.dumps(role_names),
     )
@@ -159,9 +159,3 @@ def _row(row: Sequence[Any]) -> SessionRow:
 
 def _uuid_parameter(value: uuid.UUID) -> Any:
     return value if connection.features.has_native_uuid_field else value.hex
-
-
-def _instant(value: datetime | str) -> datetime:
-    """SQLite gives naive text, or a naive datetime where the column's type is known to the driver."""
-    parsed = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)

@@ -76,6 +76,13 @@ MUTATIONS = (
         OLDER,
     ),
     Mutation(
+        "oauth/older_service/sessions.py",
+        "there was no grant but the password",
+        "scopes.format(granted - scopes.NEVER_BY_PASSWORD)",
+        "scopes.format(granted)",
+        OLDER,
+    ),
+    Mutation(
         "oauth/older_service/users.py",
         "as when staff disable somebody",
         "                users.end_sessions(user)\n",

@@ -61,10 +61,8 @@ def _register(older: OlderClient, *, actor: Actor) -> str:
 
 def _widen(here: Client, older: OlderClient, *, actor: Actor) -> str:
     if here.is_public == older.is_confidential:
-        kinds = ("confidential there and public", "public there and confidential")
-        raise Refused(
-            f"the client {older.client_id} is {kinds[here.is_public is False]} here: rename or remove one of them, or leave it out"
-        )
+        kinds = "confidential there and public" if older.is_confidential else "public there and confidential"
+        raise Refused(f"the client {older.client_id} is {kinds} here: rename or remove one of them, or leave it out")
     before = {name: getattr(here, name) for name in ("grant_types", "allowed_scopes", "access_token_lifetime", "refresh_token_lifetime")}
     here.grant_types = [*here.grant_types, *(grant for grant in _grants(older) if grant not in here.grant_types)]
     here.allowed_scopes = scopes.format(here.allowed_scope_set | frozenset(older.scopes))

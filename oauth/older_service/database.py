@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +14,8 @@ from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import ConnectionHandler
 from psycopg import IsolationLevel
+
+from accounts import clock
 
 _COLUMNS = {
     "users": ("id", "username", "email", "password_hash", "is_active", "created_at", "updated_at", "last_login_at"),
@@ -64,7 +66,7 @@ class OlderToken:
     jti_digest: bytes
     user_id: uuid.UUID
     client_id: str
-    scope: str
+    scopes: frozenset[str]
     created_at: datetime
     expires_at: datetime
     began_at: datetime
@@ -99,21 +101,18 @@ class OlderDatabase:
             )
 
     def live_tokens(self, *, now: datetime) -> Iterator[OlderToken]:
-        for digest, user_id, client_id, scope, created_at, expires_at, began_at in self._rows(_LIVE_TOKENS, now=now):
-            yield OlderToken(
-                jti_digest=bytes.fromhex(digest),
-                user_id=_uuid(user_id),
-                client_id=client_id,
-                scope=scope or "",
-                created_at=instant(created_at),
-                expires_at=instant(expires_at),
-                began_at=instant(began_at),
-            )
+        """Raises NotReadable."""
+        for row in self._rows(_LIVE_TOKENS, now=now):
+            try:
+                yield _token(*row)
+            except ValueError as error:
+                # Without the row: whoever also has TOKEN_KEYS makes a token of its digest.
+                raise NotReadable(f"a row of its table refresh_tokens holds what none of the older service's does: {error}") from None
 
     def tokens_ended_since(self, since: datetime, *, now: datetime) -> Iterator[bytes]:
         """SHA-256 of the jti of each that would still work if nobody had spent or revoked it since then."""
         for (digest,) in self._rows(_ENDED_TOKENS, since=since, now=now):
-            yield bytes.fromhex(digest)
+            yield _digest(digest)
 
     def ensure_it_is_one(self) -> None:
         """Raises NotReadable unless it has the tables and their columns."""
@@ -157,12 +156,6 @@ def opened(url: str) -> Iterator[OlderDatabase]:
         connection.close()
 
 
-def instant(value: datetime | str) -> datetime:
-    """SQLite gives text; what says nothing of a zone is in UTC."""
-    parsed = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-
-
 def _connect(url: str) -> BaseDatabaseWrapper:
     try:
         settings: dict[str, Any] = dict(dj_database_url.parse(url))
@@ -195,8 +188,25 @@ def _words(row: dict[str, Any], column: str) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _uuid(value: Any) -> uuid.UUID:
-    return value if isinstance(value, uuid.UUID) else uuid.UUID(str(value))
+def _token(jti_hash: str, user_id: Any, client_id: str, scope: str | None, created_at: Any, expires_at: Any, began_at: Any) -> OlderToken:
+    """Raises ValueError."""
+    return OlderToken(
+        jti_digest=_digest(jti_hash),
+        user_id=uuid.UUID(str(user_id)),
+        client_id=client_id,
+        scopes=frozenset((scope or "").split()),
+        created_at=clock.read(created_at),
+        expires_at=clock.read(expires_at),
+        began_at=clock.read(began_at),
+    )
+
+
+def _digest(jti_hash: str) -> bytes:
+    """Raises ValueError, which does not quote it."""
+    try:
+        return bytes.fromhex(jti_hash)
+    except ValueError:
+        raise ValueError("a jti_hash is not in hex") from None
 
 
 def _known(table: str) -> str:

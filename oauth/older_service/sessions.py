@@ -11,6 +11,7 @@ from django.conf import settings
 
 from accounts.clock import Instant
 from accounts.models import User
+from oauth import scopes
 from oauth.models import Client, Session
 from oauth.older_service.database import OlderDatabase, OlderToken
 from oauth.older_service.refresh_tokens import first_of
@@ -75,6 +76,8 @@ def _made(
             counts.left_out["of users who are disabled or not here"] += 1
         elif token.client_id not in clients:
             counts.left_out["of clients that are not here"] += 1
+        elif (scope := _granted(token)) is None:
+            counts.left_out["with a scope that is none (RFC 6749 §3.3)"] += 1
         else:
             ends_at = None if settings.SESSION_MAX_AGE is None else token.began_at + settings.SESSION_MAX_AGE
             yield Session(
@@ -82,7 +85,7 @@ def _made(
                 user_id=token.user_id,
                 user_epoch=epochs[token.user_id],
                 client_id=clients[token.client_id],
-                scope=token.scope,
+                scope=scope,
                 created_at=token.began_at,
                 refreshed_at=token.created_at,
                 expires_at=min(token.expires_at, ends_at or token.expires_at),
@@ -90,3 +93,13 @@ def _made(
                 auth_time=token.began_at,
                 amr=AMR,
             )
+
+
+def _granted(token: OlderToken) -> str | None:
+    """The scope of its session; None when it is malformed."""
+    try:
+        granted = scopes.parse(" ".join(token.scopes))
+    except scopes.Malformed:
+        return None
+    # SECURITY: there was no grant but the password, which never gives the scope of administrators.
+    return scopes.format(granted - scopes.NEVER_BY_PASSWORD)

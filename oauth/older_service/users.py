@@ -7,9 +7,9 @@ from itertools import islice
 from typing import Any, BinaryIO
 from uuid import UUID
 
-from accounts import foreign_hashes, users
+from accounts import clock, foreign_hashes, users
 from accounts.models import User
-from oauth.older_service.database import OlderDatabase, instant
+from oauth.older_service.database import OlderDatabase
 
 BATCH = 500
 _MEMBERS = ("id", "username", "email", "password_hash", "is_active", "created_at", "last_login_at")
@@ -32,7 +32,7 @@ def follow_changes(database: OlderDatabase, *, since: datetime, without: Collect
 
     A hash counts only until its user has signed in here or has another password, and nobody is enabled by it.
     """
-    changed = (row for row in database.users() if _id(row) not in without and row["updated_at"] and instant(row["updated_at"]) >= since)
+    changed = (row for row in database.users() if _id(row) not in without and row["updated_at"] and clock.read(row["updated_at"]) >= since)
     hashes = disabled = 0
     while rows := list(islice(changed, BATCH)):
         there = User.objects.in_bulk([UUID(_id(row)) for row in rows])

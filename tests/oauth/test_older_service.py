@@ -320,6 +320,36 @@ def test_what_was_spent_or_revoked_there_is_refused(older, move_in, present, ada
     assert [present(token).error for token in (spent, revoked)] == ["invalid_grant"] * 2
 
 
+def test_the_scope_of_administrators_does_not_come_along(older, move_in, ada):
+    older.add_client(APP, scopes=["api:read", "auth:admin"])
+    older.issue(ada, APP, scope="api:read  auth:admin")
+
+    move_in()
+
+    assert Session.objects.get().scope == "api:read"
+
+
+def test_a_token_whose_scope_is_none_is_left_out(older, move_in, ada, app):
+    older.issue(ada, app, scope='api:"read"')
+    older.issue(ada, app)
+
+    said = move_in()
+
+    assert line(said, "left out, with a scope that is none (RFC 6749 §3.3)") == "1"
+    assert Session.objects.count() == 1
+
+
+@pytest.mark.parametrize("column", ["jti_hash", "user_id"])
+def test_a_row_that_is_none_of_the_older_services_is_told(older, move_in, ada, app, column):
+    older.issue(ada, app)
+    older._execute(f"UPDATE refresh_tokens SET {column} = 'no hex'")
+
+    with pytest.raises(CommandError, match="a row of its table refresh_tokens holds what none"):
+        move_in()
+
+    assert not User.objects.exists()
+
+
 def test_a_refresh_of_one_takes_one_statement(older, move_in, present, ada, app, count_statements):
     tokens = [older.issue(ada, app)[1] for _ in range(2)]
     move_in()
