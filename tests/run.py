@@ -81,6 +81,7 @@ ON_POSTGRESQL_ALONE = (
     "tests/oauth/test_client_admin.py",
     "tests/oauth/test_cors.py",
     "tests/oauth/test_device_page.py",
+    "tests/oauth/test_in_place.py",
     "tests/oauth/test_key_admin.py",
     "tests/oauth/test_session_pages.py",
     "tests/oauth/test_user_pages.py",
