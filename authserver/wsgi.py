@@ -22,7 +22,7 @@ from authserver.middleware import is_path_of_page  # noqa: E402
 
 
 class MachineHandler(WSGIHandler):
-    """Without what is for pages: sessions, CSRF, messages, static files. It does nothing for programs, and was a tenth of a refresh."""
+    """Without what is for pages: sessions, CSRF, messages, static files. They do nothing for programs, and were a tenth of a refresh."""
 
     def load_middleware(self, is_async: bool = False) -> None:
         self._view_middleware: list[Any] = []

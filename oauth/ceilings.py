@@ -45,7 +45,8 @@ def _is_genuine_refresh(form: Form) -> bool:
     if form.optional("grant_type") != REFRESH_TOKEN:
         return False
     try:
-        # SECURITY: by its tag alone: whatever else has the form of a token is counted, or guesses at tokens would be free.
+        # SECURITY: by its tag alone, or the signature of an older one: whatever else has the form of a token is counted,
+        # or guesses at tokens would be free.
         presented_tokens.read(form.optional("refresh_token"))
     except refresh_tokens.Malformed:
         return False

@@ -87,12 +87,6 @@ def register(
     return Registration(client, value)
 
 
-_SECRET_COLUMNS = (
-    *("secret_digest", "secret_created_at", "foreign_secret_hash"),
-    *("previous_secret_digest", "previous_secret_expires_at"),
-)
-
-
 class SecretChanged(Exception):
     """The secret is not the one any more that the caller decided on."""
 
@@ -114,7 +108,8 @@ def rotate_secret(client: Client, *, keep_old_for: timedelta, actor: Actor = NOB
         if locked.secret_digest is not None or not keep_old_for:
             locked.foreign_secret_hash = ""
         locked.secret_digest, locked.secret_created_at = digest(value), now
-        locked.save(update_fields=_SECRET_COLUMNS)
+        current = ("secret_digest", "secret_created_at", "foreign_secret_hash")
+        locked.save(update_fields=(*current, "previous_secret_digest", "previous_secret_expires_at"))
         detail = {"old_secret_seconds": int(keep_old_for.total_seconds())} | ({"reason": reason} if reason else {})
         audit.record("client:secret:rotated", client_id=locked.client_id, detail=detail, **actor)
     cache.forget()
