@@ -20,7 +20,7 @@ run: .venv/.run $(READY) ## serve on 127.0.0.1:8003 with demo data, on SQLite
 	@exec env ENVIRONMENT=development $(BIN)/gunicorn -c authserver/gunicorn.py
 
 demo: .venv/.dev ## the integration guide's world on localhost:8080: the server, services and a gateway (DEMO_PORT=9080)
-	@exec $(BIN)/python deploy/demo.py
+	@exec $(BIN)/python -m deploy.demo
 
 test: .venv/.dev ## the pages in a browser, and the suite on SQLite and on a PostgreSQL of its own
 	$(BIN)/python tests/run.py

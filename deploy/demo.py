@@ -1,7 +1,7 @@
 """The whole world of the integration guide on this machine: `make demo`.
 
 authserver with demo data on SQLite, the resource server of examples/, a service that knows nothing of tokens, and before them all nginx as
-deploy/nginx configures it. The tests drive this very program (tests/e2e/test_gateway.py).
+deploy/nginx configures it (gateway_configuration.py). The tests drive this very program (tests/e2e/test_gateway.py).
 
 DEMO_PORT is the gateway's (8080); the others listen on the three ports after it. DEMO_FOLDER (build/demo) keeps the data and the logs.
 """
@@ -9,13 +9,11 @@ DEMO_PORT is the gateway's (8080); the others listen on the three ports after it
 import contextlib
 import importlib.util
 import os
-import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -25,10 +23,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from deploy.gateway_configuration import Ports, memory, render, values_on_loopback
+
 ROOT = Path(__file__).resolve().parent.parent
-TEMPLATES = ROOT / "deploy" / "nginx"
 EXAMPLES = ROOT / "examples"
-IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - what lies there reaches no disk
 SERVER_FOLDERS = "/usr/sbin:/sbin:/usr/local/sbin"  # servers are not on everybody's PATH
 START_SECONDS = 120
 STOP_SECONDS = 30  # the server lets requests in hand end for 25
@@ -61,14 +59,6 @@ Logs       {folder}/*.log
 
 class CannotStartError(Exception):
     """The text says to a person what is missing."""
-
-
-@dataclass(frozen=True)
-class Ports:
-    gateway: int
-    authserver: int
-    resource_server: int
-    legacy_service: int
 
 
 @dataclass(frozen=True)
@@ -202,41 +192,6 @@ def _programs(folder: Path, ports: Ports, environment: Mapping[str, str], *, gat
         ),
         "gateway": program("gateway", *gateway),
     }
-
-
-def render(folder: Path, values: Mapping[str, str]) -> None:
-    """Write every template of deploy/nginx into the folder, with these values in place of ${GATEWAY_…}; nginx has variables of its own."""
-    for template in TEMPLATES.glob("*.conf.template"):
-        text = re.sub(r"\$\{(GATEWAY_\w+)\}", lambda found: values[found[1]], template.read_text(encoding="utf-8"))
-        (folder / template.name.removesuffix(".template")).write_text(text, encoding="utf-8")
-
-
-def values_on_loopback(configuration: Path, ports: Ports, *, memory: Path) -> dict[str, str]:
-    """What the templates ask for. What nginx caches and writes for itself goes to `memory`."""
-    return {
-        "GATEWAY_CONFIG": str(configuration),
-        "GATEWAY_RUN": str(memory),
-        "GATEWAY_CACHE": str(memory),
-        "GATEWAY_LOG": str(configuration.parent / "access.log"),
-        "GATEWAY_ERROR_LOG": "stderr",
-        "GATEWAY_SERVER": "plain",
-        "GATEWAY_HTTP": f"127.0.0.1:{ports.gateway}",
-        "GATEWAY_HTTPS": "127.0.0.1:8443",
-        "GATEWAY_NAME": "localhost",
-        "GATEWAY_TLS": str(configuration),
-        "GATEWAY_FRONT_PROXY": "192.0.2.0/32",  # nobody
-        "GATEWAY_AUTHSERVER": f"127.0.0.1:{ports.authserver}",
-        "GATEWAY_RESOURCE_SERVER": f"127.0.0.1:{ports.resource_server}",
-        "GATEWAY_LEGACY_SERVICE": f"127.0.0.1:{ports.legacy_service}",
-    }
-
-
-@contextmanager
-def memory() -> Iterator[Path]:
-    """A folder that reaches no disk and is gone at the end; on machines without one, an ordinary one."""
-    with tempfile.TemporaryDirectory(prefix="authserver-demo-", dir=IN_MEMORY) as folder:
-        os.chmod(folder, 0o711)  # noqa: S103 - nginx works as another user, and makes closed folders in it
-        yield Path(folder)
 
 
 def _first_port(text: str) -> int:

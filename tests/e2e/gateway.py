@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from deploy import demo
+from deploy import demo, gateway_configuration
 from tests.e2e.calls import sign_in
 from tests.e2e.nginx import need
 from tests.e2e.servers import clean_environment, kinds_of_secrets_in
@@ -28,8 +28,8 @@ def running(folder: Path, **variables: str) -> Iterator[demo.Demo]:
         assert log.name == "bootstrap.log" or not found, f"{log.name} holds {', '.join(found)}"
 
 
-def free_ports() -> demo.Ports:
-    return demo.Ports(*(free_port() for _ in range(4)))
+def free_ports() -> gateway_configuration.Ports:
+    return gateway_configuration.Ports(*(free_port() for _ in range(4)))
 
 
 def database(made: demo.Demo) -> AbstractContextManager[sqlite3.Connection]:

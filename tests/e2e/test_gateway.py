@@ -176,7 +176,7 @@ def test_a_token_is_asked_about_once_in_some_seconds_and_not_believed_for_longer
 def test_what_make_demo_prints_works_and_ctrl_c_takes_everything_along(demo, tmp_path):
     gateway.copy_data(demo.folder, tmp_path, secret_key=(demo.folder / "secret-key").read_text("utf-8"))
     environment = clean_environment(DEMO_FOLDER=str(tmp_path), DEMO_PORT=str(first_of_four_free_ports()), no_proxy="localhost")
-    process = subprocess.Popen([sys.executable, "deploy/demo.py"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, encoding="utf-8")
+    process = subprocess.Popen([sys.executable, "-m", "deploy.demo"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, encoding="utf-8")
     try:
         printed = read_through(process.stdout, f"Logs       {tmp_path}/*.log\n")
         lines = re.findall(r"^  ((?:TOKEN=|curl )(?:.*\\\n)*.*)", printed, re.MULTILINE)

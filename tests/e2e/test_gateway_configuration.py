@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy import demo
+from deploy import demo, gateway_configuration
 from tests.e2e.gateway import free_ports
 from tests.e2e.nginx import find_program, make_certificate, need
 from tests.e2e.servers import ROOT, clean_environment
@@ -51,7 +51,7 @@ def told_port() -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory, told_port: int) -> Iterator[demo.Ports]:
+def plain(tmp_path_factory: pytest.TempPathFactory, told_port: int) -> Iterator[gateway_configuration.Ports]:
     """With a proxy in front, which comes from 127.0.0.9."""
     with gateway(tmp_path_factory.mktemp("plain"), told_port, GATEWAY_FRONT_PROXY="127.0.0.9/32") as ports:
         yield ports
@@ -64,7 +64,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory, told_port: int) -> Iterator[
 @pytest.mark.parametrize(
     "path", ["/sign-in", "/oauth/token", "/api/v1/auth/me", "/auth-health", "/api/v1/sessions", "/.well-known/x", "/api/v1/ws/x"]
 )
-def test_no_server_believes_what_a_client_says_of_itself(plain: demo.Ports, path: str) -> None:
+def test_no_server_believes_what_a_client_says_of_itself(plain: gateway_configuration.Ports, path: str) -> None:
     with ask_from("127.0.0.2", plain) as http:
         answer = http.get(path, headers=FORGED)
     told = answer.json()
@@ -76,7 +76,7 @@ def test_no_server_believes_what_a_client_says_of_itself(plain: demo.Ports, path
     assert told.keys() & {"forwarded", "x-auth-subject", "x-auth-scope", "x-auth-client"} == set()
 
 
-def test_the_old_service_gets_the_user_and_not_the_token(plain: demo.Ports) -> None:
+def test_the_old_service_gets_the_user_and_not_the_token(plain: gateway_configuration.Ports) -> None:
     with ask_from("127.0.0.2", plain) as http:
         told = http.get("/legacy/x", headers=FORGED | {"Authorization": "Bearer good"}).json()
 
@@ -84,7 +84,7 @@ def test_the_old_service_gets_the_user_and_not_the_token(plain: demo.Ports) -> N
     assert told.keys() & {"authorization", "x-auth-scope", "x-auth-client"} == set()
 
 
-def test_the_proxy_in_front_is_believed(plain: demo.Ports) -> None:
+def test_the_proxy_in_front_is_believed(plain: gateway_configuration.Ports) -> None:
     with ask_from("127.0.0.9", plain) as http:
         answer = http.get("/sign-in", headers=FORGED)
     told = answer.json()
@@ -93,7 +93,7 @@ def test_the_proxy_in_front_is_believed(plain: demo.Ports) -> None:
     assert answer.headers["Strict-Transport-Security"] == "max-age=63072000"
 
 
-def test_connections_to_the_servers_are_kept(plain: demo.Ports) -> None:
+def test_connections_to_the_servers_are_kept(plain: gateway_configuration.Ports) -> None:
     before = Told.connections
 
     with ask_from("127.0.0.2", plain) as http:
@@ -118,7 +118,7 @@ def test_a_post_that_may_have_arrived_is_not_sent_to_another_server(tmp_path: Pa
 
 
 @pytest.mark.checklist(46)
-def test_an_ipv6_network_is_one_address_and_its_neighbour_another(plain: demo.Ports) -> None:
+def test_an_ipv6_network_is_one_address_and_its_neighbour_another(plain: gateway_configuration.Ports) -> None:
     with ask_from("127.0.0.9", plain) as http:
         # A byte that a regular expression could take for the end of a line is in it.
         answers = [
@@ -148,12 +148,12 @@ def test_who_stops_in_the_middle_of_a_request_is_given_up(tmp_path: Path, told_p
 # --- Secrets --------------------------------------------------------------------------------------
 
 
-def test_the_folder_of_the_cache_is_closed_and_in_memory(plain: demo.Ports, told_port: int, tmp_path: Path) -> None:
+def test_the_folder_of_the_cache_is_closed_and_in_memory(plain: gateway_configuration.Ports, told_port: int, tmp_path: Path) -> None:
     with gateway(tmp_path, told_port) as ports, ask_from("127.0.0.2", ports) as http:
         assert http.get("/legacy/x", headers={"Authorization": "Bearer good"}).status_code == 200
         [cache] = re.findall(r"proxy_cache_path (\S+/gateway-verified)", (tmp_path / "nginx/gateway.conf").read_text("utf-8"))
         folder = Path(cache)
-        assert folder.is_relative_to(demo.IN_MEMORY or tempfile.gettempdir())
+        assert folder.is_relative_to(gateway_configuration.IN_MEMORY or tempfile.gettempdir())
         assert folder.stat().st_mode & 0o077 == 0
         assert [file.stat().st_mode & 0o077 for file in folder.rglob("*") if file.is_file()] == [0]
     assert not folder.parent.exists()
@@ -213,7 +213,7 @@ def test_in_clear_people_are_sent_on_and_programs_are_refused(tls: tuple[httpx.C
 def test_a_demo_whose_port_is_taken_says_so(told_port: int) -> None:
     need("nginx")
     done = subprocess.run(
-        [sys.executable, "deploy/demo.py"],
+        [sys.executable, "-m", "deploy.demo"],
         cwd=ROOT,
         env=clean_environment(DEMO_PORT=str(told_port)),
         capture_output=True,

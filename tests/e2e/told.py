@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from deploy import demo
+from deploy import gateway_configuration
 from tests.e2e.gateway import free_ports
 from tests.e2e.nginx import find_program, need
 from tests.e2e.servers import clean_environment, serving
@@ -51,14 +51,14 @@ class Told(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def gateway(folder: Path, told_port: int, *, shorter: Set[str] = frozenset(), **values: str) -> Iterator[demo.Ports]:
+def gateway(folder: Path, told_port: int, *, shorter: Set[str] = frozenset(), **values: str) -> Iterator[gateway_configuration.Ports]:
     """nginx with these values beside the demo's. What is `shorter` takes one second in place of ten."""
     need("nginx", "openssl")
     configuration = folder / "nginx"
     configuration.mkdir()
-    ports = demo.Ports(free_ports().gateway, told_port, told_port, told_port)
-    with demo.memory() as memory:
-        demo.render(configuration, demo.values_on_loopback(configuration, ports, memory=memory) | values)
+    ports = gateway_configuration.Ports(free_ports().gateway, told_port, told_port, told_port)
+    with gateway_configuration.memory() as memory:
+        gateway_configuration.render(configuration, gateway_configuration.values_on_loopback(configuration, ports, memory=memory) | values)
         shared = (configuration / "server.conf").read_text("utf-8")
         for line in shorter:
             assert line in shared
@@ -80,6 +80,6 @@ def wait_until_open(port: int, *, log: Path) -> None:
     raise AssertionError(log.read_text("utf-8"))
 
 
-def ask_from(address: str, ports: demo.Ports) -> httpx.Client:
+def ask_from(address: str, ports: gateway_configuration.Ports) -> httpx.Client:
     base_url, transport = f"http://127.0.0.1:{ports.gateway}", httpx.HTTPTransport(local_address=address)
     return httpx.Client(base_url=base_url, transport=transport, timeout=20, trust_env=False)

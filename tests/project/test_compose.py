@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from deploy.demo import TEMPLATES, render
+from deploy.gateway_configuration import TEMPLATES, render
 from tests.container import compose
 from tests.container.dockerfile import Config, parse
 from tests.container.operations import blocks, paste, paste_secrets_and_settings
