@@ -1,14 +1,15 @@
 """The only writer of AuditEvent.
 
 Every event's name is `subject:object:outcome` and stands in EVENTS; docs/security.md explains each.
+Raw SQL: the ORM composed the same statement anew for each event, at more than twice the price of carrying it out.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from accounts.clock import Instant
-from accounts.models import AuditEvent
+from accounts import clock, statements
 
 EVENTS = frozenset(
     {
@@ -95,14 +96,22 @@ def record(
     """
     if event not in EVENTS:
         raise KeyError(event)
-    AuditEvent.objects.create(
-        at=Instant(),
-        event=event,
-        actor_id=actor_id,
-        target=str(target),
-        client_id=client_id,
-        address=address,
-        user_agent=user_agent[:200],
-        error_id=error_id,
-        detail=dict(detail or {}),
-    )
+    parameters = {
+        "now": clock.instant_parameter(),
+        "event": event,
+        "actor_id": statements.uuid_parameter(actor_id),
+        "target": str(target),
+        "client_id": client_id,
+        "address": address,
+        "user_agent": user_agent[:200],
+        "error_id": error_id,
+        "detail": json.dumps(dict(detail or {})),
+    }
+    statements.execute(_insert_sql(), parameters)
+
+
+def _insert_sql() -> str:
+    return f"""
+        INSERT INTO accounts_auditevent (at, event, actor_id, target, client_id, address, user_agent, error_id, detail)
+        VALUES ({clock.instant_sql("now")}, %(event)s, %(actor_id)s, %(target)s, %(client_id)s, %(address)s, %(user_agent)s,
+                %(error_id)s, %(detail)s)"""  # noqa: S608 - constants

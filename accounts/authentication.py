@@ -10,9 +10,8 @@ from django.contrib.auth.hashers import BasePasswordHasher, get_hasher, identify
 from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.http import HttpRequest
 
-from accounts import audit, identifiers, lockout, metrics, passwords, roles, spraying, throttling
+from accounts import audit, clock, identifiers, lockout, metrics, passwords, roles, spraying, statements, throttling
 from accounts.actors import Actor, user_agent
-from accounts.clock import Instant
 from accounts.even_time import pace
 from accounts.hash_slots import Full, slots
 from accounts.lockout import Busy, Locked, Reservation
@@ -130,8 +129,11 @@ def record_sign_in(authenticated: Authenticated) -> None:
     """
     user = authenticated.user
     # SECURITY: is_active and session_epoch again, at the moment of writing.
-    stamped = User.objects.filter(pk=user.pk, is_active=True, session_epoch=user.session_epoch).update(last_sign_in_at=Instant())
-    if not stamped:
+    sql = f"""
+        UPDATE accounts_user SET last_sign_in_at = {clock.instant_sql("now")}
+        WHERE id = %(id)s AND is_active AND session_epoch = %(epoch)s"""  # noqa: S608 - composed of constants
+    parameters = {"id": statements.uuid_parameter(user.pk), "epoch": user.session_epoch, "now": clock.instant_parameter()}
+    if not statements.execute(sql, parameters):
         raise AuthenticationFailed("changed meanwhile", user=user)
     accept(authenticated)
 
@@ -177,7 +179,7 @@ def record_browser_sign_in(user: User, *, by: str, actor: Actor) -> None:
     with transaction.atomic():
         active = User.objects.filter(pk=user.pk, is_active=True, awaits_confirmation=False)
         # SECURITY: at the moment of writing; the password was verified minutes ago, or not at all.
-        if not active.filter(session_epoch=user.session_epoch).update(last_sign_in_at=Instant()):
+        if not active.filter(session_epoch=user.session_epoch).update(last_sign_in_at=clock.Instant()):
             raise AuthenticationFailed("changed meanwhile", user=user)
         audit.record("user:sign_in:succeeded", target=user.pk, detail={"door": "browser", "by": by}, **actor | {"actor_id": user.pk})
 

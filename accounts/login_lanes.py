@@ -13,7 +13,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
-from accounts import clock
+from accounts import clock, statements
 from accounts.models import LoginCounter
 
 EVERYWHERE = "*"
@@ -62,8 +62,8 @@ def reserve(digest: bytes, *, source: str, user_id: UUID | None, attempt_id: str
 
     Returns the lanes; None when one of them is locked or full. Then the caller rolls back.
     """
-    parameters = _parameters(digest, source=source, attempt_id=attempt_id) | {"user_id": _uuid_parameter(user_id)}
-    rows = _fetch(_reserve_sql(connection.vendor), parameters)
+    parameters = _parameters(digest, source=source, attempt_id=attempt_id) | {"user_id": statements.uuid_parameter(user_id)}
+    rows = statements.fetch(_reserve_sql(connection.vendor), parameters)
     is_known = {lane: bool(known) for lane, known in rows}
     if source not in is_known or not (EVERYWHERE in is_known or is_known[source]):
         return None
@@ -73,7 +73,7 @@ def reserve(digest: bytes, *, source: str, user_id: UUID | None, attempt_id: str
 def fail(digest: bytes, *, lane: str, attempt_id: str) -> Failed:
     """Turn an attempt into a failure; the last one that the lane allows locks it."""
     parameters = _parameters(digest, source=lane, attempt_id=attempt_id)
-    rows = _fetch(_fail_sql(connection.vendor), parameters)
+    rows = statements.fetch(_fail_sql(connection.vendor), parameters)
     if not rows:  # pruned meanwhile
         return Failed(None, 1)
     [(locked_until, is_locked, to_record)] = rows
@@ -83,7 +83,7 @@ def fail(digest: bytes, *, lane: str, attempt_id: str) -> Failed:
 def release(digest: bytes, *, lane: str, attempt_id: str) -> None:
     removed = _json("removed")
     sql = f"UPDATE {_TABLE} SET in_flight = {removed} WHERE digest = %(digest)s AND source = %(source)s"  # noqa: S608 - composed of constants
-    _execute(sql, {"digest": digest, "source": lane, "attempt": attempt_id})
+    statements.execute(sql, {"digest": digest, "source": lane, "attempt": attempt_id})
 
 
 def forgive(digest: bytes, *, lane: str) -> int | None:
@@ -98,13 +98,13 @@ def forgive(digest: bytes, *, lane: str) -> int | None:
             to_record = unrecorded, unrecorded = 0, recorded_at = NULL, last_success_at = {now}, used_at = {now}
         WHERE digest = %(digest)s AND source = %(source)s AND (locked_until IS NULL OR locked_until <= {now})
         RETURNING to_record"""  # noqa: S608 - constants
-    rows = _fetch(sql, {"digest": digest, "source": lane, "now": clock.instant_parameter()})
+    rows = statements.fetch(sql, {"digest": digest, "source": lane, "now": clock.instant_parameter()})
     return int(rows[0][0]) if rows else None
 
 
 def clear(digest: bytes) -> int:
     """Forget all failures of a name, in every lane, in the caller's transaction; how many lanes were locked."""
-    held = _fetch(
+    held = statements.fetch(
         f"SELECT id, coalesce(locked_until > {clock.instant_sql('now')}, false) FROM {_TABLE} WHERE digest = %(digest)s"  # noqa: S608 - constants
         # In the order in which `reserve` takes them: the other way round would be a deadlock.
         f" ORDER BY source = '{EVERYWHERE}', source {_held('FOR NO KEY UPDATE')}",
@@ -131,12 +131,12 @@ def remove_idle(*, limit: int) -> int:
         "idle_since": clock.instant_parameter(plus=-longest),
         "limit": limit,
     }
-    return _execute(sql, parameters)
+    return statements.execute(sql, parameters)
 
 
 def locks(digest: bytes, *, source: str) -> list[tuple[datetime, int]]:
     """The locks that keep this source out: until when, and for how many seconds more, rounded up."""
-    rows = _fetch(_locks_sql(connection.vendor), _parameters(digest, source=source, attempt_id=""))
+    rows = statements.fetch(_locks_sql(connection.vendor), _parameters(digest, source=source, attempt_id=""))
     return [(clock.read(until), math.ceil((clock.read(until) - clock.read(now)).total_seconds())) for until, now in rows]
 
 
@@ -254,20 +254,3 @@ def _cast(vendor: str, name: str, kind: str) -> str:
 
 def _cast_instant(vendor: str, sql: str) -> str:
     return f"{sql}::timestamptz" if vendor == "postgresql" else sql
-
-
-def _fetch(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-        return rows
-
-
-def _execute(sql: str, parameters: dict[str, Any]) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-        return int(cursor.rowcount)
-
-
-def _uuid_parameter(value: UUID | None) -> Any:
-    return value if value is None or connection.features.has_native_uuid_field else value.hex

@@ -1,4 +1,4 @@
-"""The two statements of a refresh: advance the row of a session, and look at it to tell why that did not happen.
+"""The statements of a session's row: begin it at a sign-in, advance it at a refresh, look at it to tell why that did not happen.
 
 Raw SQL: the ORM would cost more than the statement, and turns a related filter into a subquery.
 """
@@ -13,7 +13,8 @@ from typing import Any
 
 from django.db import connection
 
-from accounts import clock, roles
+from accounts import clock, roles, statements
+from accounts.models import User
 from accounts.reconnect import with_reconnect
 from oauth.models import Client
 from oauth.refresh_tokens import RefreshToken
@@ -74,6 +75,19 @@ def _columns(vendor: str) -> str:
 
 
 @cache
+def _open_sql(vendor: str, *, has_end: bool) -> str:
+    now, expiry = clock.instant_sql("now"), clock.instant_sql("expiry")
+    end = clock.instant_sql("end") if has_end else "NULL"
+    return f"""
+        INSERT INTO oauth_session
+            (id, user_id, user_epoch, client_id, scope, generation, created_at, refreshed_at, expires_at, ends_at,
+             revoked_reason, audience, auth_time, amr, address, user_agent)
+        VALUES
+            (%(id)s, %(user)s, %(user_epoch)s, %(client)s, %(scope)s, 0, {now}, {now}, {expiry}, {end},
+             '', %(audience)s, %(auth_time)s, %(amr)s, %(address)s, %(user_agent)s)"""  # noqa: S608 - composed of constants
+
+
+@cache
 def _advance_sql(vendor: str) -> str:
     now, expiry = clock.instant_sql("now"), clock.instant_sql("expiry")
     # SECURITY: own columns in the outer WHERE: PostgreSQL checks them again after it has waited for the row,
@@ -99,10 +113,43 @@ def _look_sql(vendor: str) -> str:
         FROM oauth_session WHERE id = %(id)s"""  # noqa: S608 - composed of constants
 
 
+def open(
+    session_id: uuid.UUID,
+    *,
+    user: User,
+    client: Client,
+    scope: str,
+    audience: str,
+    auth_time: datetime,
+    amr: str,
+    expires_after: timedelta,
+    ends_after: timedelta | None,
+    origin: Origin,
+) -> None:
+    """Write the row of a session that begins, of a user as they stood when they were verified, in the caller's transaction."""
+    parameters = {
+        "id": statements.uuid_parameter(session_id),
+        "user": statements.uuid_parameter(user.pk),
+        "user_epoch": user.session_epoch,
+        "client": client.pk,
+        "scope": scope,
+        "now": clock.instant_parameter(),
+        "expiry": clock.instant_parameter(plus=expires_after),
+        "audience": audience,
+        "auth_time": connection.ops.adapt_datetimefield_value(auth_time),
+        "amr": amr,
+        "address": origin.address,
+        "user_agent": origin.user_agent,
+    }
+    if ends_after is not None:
+        parameters["end"] = clock.instant_parameter(plus=ends_after)
+    statements.execute(_open_sql(connection.vendor, has_end=ends_after is not None), parameters)
+
+
 def advance(attempt: Attempt, *, expected: int) -> SessionRow | None:
     """Move the session from generation `expected` to the one after the token's; None when it does not stand there, or is dead."""
     parameters = {
-        "id": _uuid_parameter(attempt.token.session_id),
+        "id": statements.uuid_parameter(attempt.token.session_id),
         "client": attempt.client.pk,
         "expected": expected,
         "next": attempt.token.generation + 1,
@@ -112,29 +159,19 @@ def advance(attempt: Attempt, *, expected: int) -> SessionRow | None:
         "address": attempt.origin.address,
         "user_agent": attempt.origin.user_agent,
     }
-    row = _fetch_one(_advance_sql(connection.vendor), parameters)
+    row = with_reconnect(lambda: statements.fetch_one(_advance_sql(connection.vendor), parameters))
     return None if row is None else _row((*row, False, True, True, True))
 
 
 def look(attempt: Attempt) -> SessionRow | None:
     parameters = {
-        "id": _uuid_parameter(attempt.token.session_id),
+        "id": statements.uuid_parameter(attempt.token.session_id),
         "now": clock.instant_parameter(),
         "retry_since": clock.instant_parameter(plus=-RETRY_WINDOW),
         "overlap_since": clock.instant_parameter(plus=-attempt.client.refresh_overlap),
     }
-    row = _fetch_one(_look_sql(connection.vendor), parameters)
+    row = with_reconnect(lambda: statements.fetch_one(_look_sql(connection.vendor), parameters))
     return None if row is None else _row(row)
-
-
-def _fetch_one(sql: str, parameters: dict[str, Any]) -> tuple[Any, ...] | None:
-    def run() -> tuple[Any, ...] | None:
-        with connection.cursor() as cursor:
-            cursor.execute(sql, parameters)
-            row: tuple[Any, ...] | None = cursor.fetchone()
-            return row
-
-    return with_reconnect(run)
 
 
 def _row(row: Sequence[Any]) -> SessionRow:
@@ -155,7 +192,3 @@ def _row(row: Sequence[Any]) -> SessionRow:
         amr=amr,
         roles=role_names if role_names is None or isinstance(role_names, str) else json.dumps(role_names),
     )
-
-
-def _uuid_parameter(value: uuid.UUID) -> Any:
-    return value if connection.features.has_native_uuid_field else value.hex

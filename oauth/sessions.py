@@ -64,23 +64,19 @@ def open(
     """A new session of this user, who proved at `auth_time` who they are, through this client; in the caller's transaction."""
     token = RefreshToken(secrets.token_bytes(refresh_tokens.HANDLE_BYTES), generation=0)
     lifetime, cap = client.refresh_lifetime, settings.SESSION_MAX_AGE
-    session = Session.objects.create(
-        id=token.session_id,
+    session_rows.open(
+        token.session_id,
         user=user,
-        user_epoch=user.session_epoch,
         client=client,
         scope=scope,
-        created_at=clock.Instant(),
-        refreshed_at=clock.Instant(),
-        expires_at=clock.Instant(plus=min(lifetime, cap or lifetime)),
-        ends_at=None if cap is None else clock.Instant(plus=cap),
         audience=audience,
         auth_time=auth_time,
         amr=amr,
-        address=origin.address,
-        user_agent=origin.user_agent,
+        expires_after=min(lifetime, cap or lifetime),
+        ends_after=cap,
+        origin=origin,
     )
-    claims = SessionClaims(sid=session.pk, roles=role_names, auth_time=auth_time, amr=amr.split())
+    claims = SessionClaims(sid=token.session_id, roles=role_names, auth_time=auth_time, amr=amr.split())
     return Issued(user.pk, scope, audience, claims, refresh_tokens.encode(token, keys=settings.TOKEN_KEYS))
 
 

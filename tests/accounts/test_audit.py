@@ -141,12 +141,12 @@ def imported_names(tree):
     return {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
 
 
-def test_nothing_but_the_writer_writes_an_event():
+def test_nobody_writes_an_event_through_its_model():
     writes = re.compile(r"(\w+\.)*AuditEvent(\(|$)|(\w+\.)*AuditEvent\.objects\..*(create|update|delete|save|raw)")
 
     writers = {path for path, tree in SOURCES.items() if any(writes.match(call) for call in calls(tree))}
 
-    assert writers == {WRITER}
+    assert writers == set()
 
 
 def test_only_the_writer_the_remover_and_what_shows_them_know_of_events():
@@ -171,13 +171,16 @@ def test_only_the_writer_the_remover_and_what_shows_them_know_of_events():
     }
 
 
-def test_no_statement_writes_the_table_past_its_model():
+def test_no_statement_but_the_writers_writes_the_table():
     statement = re.compile(r"\b(INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+accounts_auditevent", re.IGNORECASE)
-    texts = [
-        node.value for tree in SOURCES.values() for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    ]
+    writers = {
+        path
+        for path, tree in SOURCES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and statement.search(node.value)
+    }
 
-    assert [text for text in texts if statement.search(text)] == []
+    assert writers == {WRITER}
 
 
 def test_every_event_that_the_code_names_is_explained():

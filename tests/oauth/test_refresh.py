@@ -560,7 +560,7 @@ def test_a_store_that_fails_spends_nothing(signed_in, refresh, monkeypatch):
         raise OperationalError("gone")
 
     with monkeypatch.context() as patched:
-        patched.setattr(session_rows, "_fetch_one", fail)
+        patched.setattr(session_rows.statements, "fetch_one", fail)
         assert refresh(token_of(signed_in)).error == "temporarily_unavailable"
 
     assert refresh(token_of(signed_in)).status == 200
