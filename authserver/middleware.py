@@ -2,7 +2,8 @@
 
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
@@ -40,6 +41,15 @@ def is_path_of_page(path: str) -> bool:
     return path in PAGES_AMONG_MACHINES or not (path.startswith(MACHINE_PATHS) or path in PROBES)
 
 
+def request_id(environ: Mapping[str, Any]) -> str:
+    """The proxy's, by which its log and ours find each other, or one of our own."""
+    sent = environ.get("HTTP_X_REQUEST_ID", "")
+    # SECURITY: anyone else could make their requests look like somebody else's in the log.
+    if _REQUEST_ID.fullmatch(sent) and is_trusted_proxy(environ.get("REMOTE_ADDR", ""), trusted=settings.TRUSTED_PROXIES):
+        return str(sent)
+    return secrets.token_hex(8)
+
+
 class Gate:
     """Settle address, scheme and id from trusted proxies alone, refuse a foreign Host and plain HTTP, add the security headers."""
 
@@ -47,10 +57,10 @@ class Gate:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        request_id = self._request_id(request)
-        with logs.serving(request_id):
+        id_of_request = request_id(request.META)
+        with logs.serving(id_of_request):
             response = self._respond(request)
-        response["X-Request-ID"] = request_id
+        response["X-Request-ID"] = id_of_request
         return response
 
     def _respond(self, request: HttpRequest) -> HttpResponse:
@@ -67,15 +77,6 @@ class Gate:
         if request.method == "HEAD" and not response.streaming:
             response.content = b""
         return response
-
-    @staticmethod
-    def _request_id(request: HttpRequest) -> str:
-        """The proxy's, by which its log and ours find each other, or one of our own."""
-        sent = request.META.get("HTTP_X_REQUEST_ID", "")
-        # SECURITY: anyone else could make their requests look like somebody else's in the log.
-        if _REQUEST_ID.fullmatch(sent) and is_trusted_proxy(request.META.get("REMOTE_ADDR", ""), trusted=settings.TRUSTED_PROXIES):
-            return str(sent)
-        return secrets.token_hex(8)
 
     @staticmethod
     def _settle_origin(request: HttpRequest) -> None:

@@ -18,6 +18,7 @@ from django.db import close_old_connections, reset_queries  # noqa: E402
 from django.urls import get_resolver  # noqa: E402
 from django.utils.module_loading import import_string  # noqa: E402
 
+from authserver.kept_answers import KeptAnswers  # noqa: E402
 from authserver.middleware import is_path_of_page  # noqa: E402
 
 
@@ -37,10 +38,13 @@ class MachineHandler(WSGIHandler):
 pages, machines = WSGIHandler(), MachineHandler()
 
 
-def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+def through_django(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     handler = pages if is_path_of_page(environ["PATH_INFO"]) else machines
     answer: Iterable[bytes] = handler(environ, start_response)
     return answer
+
+
+application = KeptAnswers(through_django)
 
 
 # Of what Django does around each request this is needed once, and the caches have nothing to close: 0.05 ms.

@@ -686,9 +686,23 @@ MUTATIONS = (
     Mutation(
         "authserver/middleware.py",
         "anyone else could make",
-        ' and is_trusted_proxy(request.META.get("REMOTE_ADDR", ""), trusted=settings.TRUSTED_PROXIES):',
+        ' and is_trusted_proxy(environ.get("REMOTE_ADDR", ""), trusted=settings.TRUSTED_PROXIES):',
         ":",
         "tests/project/test_logs.py",
+    ),
+    Mutation(
+        "authserver/kept_answers.py",
+        "a refusal is looked into each time",
+        'if status[:3] in {"200", "304"} and len',
+        "if len",
+        "tests/project/test_kept_answers.py",
+    ),
+    Mutation(
+        "authserver/kept_answers.py",
+        "as the Gate settles it",
+        "return path, host, is_secure, environ",
+        "return path, host, True, environ",
+        "tests/project/test_kept_answers.py",
     ),
     Mutation(
         "authserver/pages.py",

@@ -66,14 +66,14 @@ def ask(application, method, path):
     }
     told = []
     answer = application(environ, lambda status, headers, _=None: told.append((status, headers)))
-    answer.close()
+    list(answer)
     [(status, headers)] = told
     return status, sorted((name, value) for name, value in headers if name not in DIFFERS_EACH_TIME)
 
 
 @pytest.mark.parametrize(("method", "path"), MACHINES)
 def test_programs_are_answered_as_by_all_middleware(signing_key, method, path):
-    assert ask(wsgi.application, method, path) == ask(WSGIHandler(), method, path)
+    assert ask(wsgi.through_django, method, path) == ask(WSGIHandler(), method, path)
 
 
 @pytest.mark.parametrize(("paths", "handler"), [(MACHINES, "machines"), (PAGES, "pages")])
@@ -83,6 +83,6 @@ def test_which_of_the_two_a_path_belongs_to(paths, handler, monkeypatch):
         monkeypatch.setattr(wsgi, name, lambda environ, start, name=name: asked.append(name))
 
     for _, path in paths:
-        wsgi.application({"PATH_INFO": path}, None)
+        wsgi.through_django({"PATH_INFO": path}, None)
 
     assert asked == [handler] * len(paths)
