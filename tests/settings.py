@@ -25,3 +25,5 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # A file, as in production: an in-memory database has neither WAL nor lock waits.
     DATABASES["default"]["TEST"] = {"NAME": str(Path(DATA_DIR) / "test.db")}
 DATABASES["default"]["CONN_MAX_AGE"] = 0
+# Looked for when it is asked for: each of thousands of test clients would list all static files before its first request.
+WHITENOISE_AUTOREFRESH = True

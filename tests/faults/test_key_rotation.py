@@ -152,7 +152,7 @@ class Storm:
     def _revoke(self) -> None:
         """The standby has been published for longer than verifiers keep a key set: that is what it is for."""
         self.outcome.revoked_kid = self._signing()
-        value = next(token.value for token in reversed(self.outcome.tokens) if token.kid == self.outcome.revoked_kid)
+        value = self._token_by(self.outcome.revoked_kid)
         with httpx.Client(base_url=self._server.base_url) as http:
             began_at = time.time()
             self._command("rotate_signing_key", f"--emergency={self.outcome.revoked_kid}", "--reason", "found on a paste site")
@@ -160,6 +160,16 @@ class Storm:
             self.outcome.api_refused_after = self._until(lambda: self._api_refuses(value))
             secret = re.search(r"shown once: (\S+)", self._server.bootstrap_output)[1]
             self.outcome.introspection_refused_after = self._until(lambda: is_inactive(http, value, secret))
+
+    def _token_by(self, kid) -> str:
+        """The newest of this key. It may have begun to sign just now, and the machine be slow."""
+        give_up_at = time.monotonic() + 20
+        while time.monotonic() < give_up_at:
+            value = next((token.value for token in reversed(self.outcome.tokens) if token.kid == kid), None)
+            if value is not None:
+                return value
+            time.sleep(0.05)
+        raise AssertionError("the key that signs has signed nothing in 20 seconds")
 
     def _until(self, is_so) -> float:
         """Seconds since the command had ended, until it is so for forty connections in a row: every process was among them."""

@@ -318,7 +318,7 @@ def fail_inside(life, send):
     for error, status in ((OperationalError("made up"), 503), (ProgrammingError("made up"), 500)):
 
         def fail(execute, sql, params, many, context, error=error):
-            if sql.startswith('INSERT INTO "oauth_session"'):
+            if "INSERT INTO oauth_session" in sql:
                 raise error
             return execute(sql, params, many, context)
 

@@ -313,7 +313,7 @@ def test_who_may_only_look_changes_nothing_anywhere(cast, rows, persona):
     for name, (path, form) in addresses(rows).items():
         if name == "logout":
             continue
-        for query in ("", "?_popup=1", "?_to_field=id", "?_changelist_filters=q%3Da"):
+        for query in ("", "?_popup=1&_to_field=id&_changelist_filters=q%3Da"):
             query = query.replace("?", "&") if "?" in path else query
             browser.get(path + query)
             browser.post(path + query, form)
@@ -324,20 +324,21 @@ def test_who_may_only_look_changes_nothing_anywhere(cast, rows, persona):
     assert {table for table in after if after[table] != before[table]} == set()
 
 
-@pytest.mark.parametrize("persona", [each for each in PERSONAS if each not in ROLES[1:]])
+@pytest.mark.parametrize("persona", ["viewer", "root"])  # the others are stopped at the door, as above
 def test_no_address_is_a_failure_of_the_server_whatever_follows_it(cast, rows, persona):
     browser = browser_of(cast[persona])
-    odd = ("x", "0", "-1", "9" * 40, "_5F", "_00", "..%2F", "00000000-0000-0000-0000-000000000000", "%F0%9F%94%91")
+    odd = ("x", "-1", "9" * 40, "_5F", "_00", "..%2F", "00000000-0000-0000-0000-000000000000", "%F0%9F%94%91")
+    lookups = ("", "__exact", "__id__exact", "__range", "__id__range", "__in")
 
     answers = {}
     for model in rows:
         base = page("changelist", model)
-        for path in (
-            f"{base}{pk}/{view}" for pk in odd for view in ("", "change/", "history/", "delete/", "password/", "unlock/", "revoke/")
-        ):
+        for path in (f"{base}{pk}/{view}" for pk in odd for view in ("change/", "history/", "delete/", "password/", "unlock/", "revoke/")):
             answers[path] = browser.get(path).status_code
-            answers[f"POST {path}"] = browser.post(path, {"post": "yes"}).status_code
-        filters = (f"{each}{lookup}=1" for each in FILTERED for lookup in ("", "__exact", "__id__exact", "__range", "__id__range", "__in"))
+            if "/x/" in path or "/0" in path:
+                answers[f"POST {path}"] = browser.post(path, {"post": "yes"}).status_code
+        own = [each for each in admin.site._registry[model].list_filter if isinstance(each, str)]
+        filters = (f"{each}{lookup}=1" for each in [*own, FILTERED[0]] for lookup in lookups)
         for query in ("_to_field=password", "_to_field=x", "_to_field=username", "_popup=1", "e=1", "all=", "o=1.-2", "p=-1", *filters):
             answers[f"{base}?{query}"] = browser.get(f"{base}?{query}").status_code
             answers[f"change {query}"] = browser.get(f"{page('change', rows[model])}?{query}").status_code
