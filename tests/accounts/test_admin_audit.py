@@ -6,7 +6,7 @@ from django.db import connection
 from django.db.utils import OperationalError
 from django.test import Client as Browser
 
-from accounts import audit, clock
+from accounts import clock
 from accounts.models import AuditEvent, OneTimeToken, Outbox, Role, User
 from tests.conftest import PASSWORD
 from tests.staff import BROWSER, act, confirm, form_of, log_in, messages_in, page, password_page
