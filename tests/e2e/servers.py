@@ -1,14 +1,18 @@
 """The real server in a process of its own, on a port and a database of its own."""
 
+import atexit
 import os
 import re
 import secrets
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -57,13 +61,13 @@ class Server:
 
 @contextmanager
 def authserver(folder: Path, *, postgres_url: str | None = None, **variables: str) -> Iterator[Server]:
-    """Migrate, bootstrap and serve in `folder`; `variables` are added to the environment, with the port for `{port}`.
+    """Bootstrap and serve in `folder`; `variables` are added to the environment, with the port for `{port}`.
 
     The database is a new one on `postgres_url`, on the server of the whole run when that is None, or SQLite when there is none.
     """
     with ExitStack() as stack:
         postgres_url = os.environ.get("TEST_DB_URL", "") if postgres_url is None else postgres_url
-        database_url = stack.enter_context(new_database(postgres_url)) if postgres_url else f"sqlite:///{folder}/auth.db"
+        database_url = stack.enter_context(migrated_database(postgres_url)) if postgres_url else migrated_file(folder)
         port = free_port()
         environment = clean_environment(
             ENVIRONMENT="development",
@@ -75,7 +79,6 @@ def authserver(folder: Path, *, postgres_url: str | None = None, **variables: st
             **{"WEB_CONCURRENCY": "2", "AUTH_SERVICE__JWT_ISSUER": ISSUER}
             | {name: value.replace("{port}", str(port)) for name, value in variables.items()},
         )
-        run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, environment=environment)
         bootstrap_output = run([sys.executable, "manage.py", "bootstrap", "--demo"], cwd=ROOT, environment=environment)
         log = stack.enter_context(
             serving(
@@ -146,15 +149,63 @@ def clean_environment(**variables: str) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "PYTHONUTF8": "1"} | variables
 
 
+def migrated_file(folder: Path) -> str:
+    """The URL of a new SQLite database in `folder`, migrated."""
+    shutil.copy(_migrated_file(), folder / "auth.db")
+    return f"sqlite:///{folder}/auth.db"
+
+
 @contextmanager
-def new_database(server_url: str) -> Iterator[str]:
-    """The URL of an empty database beside the one that `server_url` names; dropped at the end."""
+def migrated_database(server_url: str) -> Iterator[str]:
+    """As `new_database`, and migrated."""
+    with new_database(server_url, template=_migrated_template(server_url)) as url:
+        yield url
+
+
+@contextmanager
+def new_database(server_url: str, *, template: str = "template1") -> Iterator[str]:
+    """The URL of an empty database, or a copy, beside the one that `server_url` names; dropped at the end."""
     name = f"e2e_{secrets.token_hex(6)}"
-    _execute(server_url, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    _execute(server_url, sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
     try:
         yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
     finally:
         _execute(server_url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@cache
+def _migrated_file() -> Path:
+    """Made once for all servers of a run: to migrate takes longer than most tests."""
+    folder = tempfile.mkdtemp(prefix="authserver-tests-migrated-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    file = Path(folder) / "auth.db"
+    _migrate(f"sqlite:///{file}", folder=folder)
+    return file
+
+
+@cache
+def _migrated_template(server_url: str) -> str:
+    copied = new_database(server_url)
+    url = copied.__enter__()
+    atexit.register(_drop_if_there, copied)
+    _migrate(url, folder=tempfile.gettempdir())
+    return urlsplit(url).path.removeprefix("/")
+
+
+def _drop_if_there(database: AbstractContextManager[str]) -> None:
+    with suppress(psycopg.OperationalError):  # the whole server has ended, as most do
+        database.__exit__(None, None, None)
+
+
+def _migrate(database_url: str, *, folder: str) -> None:
+    environment = clean_environment(
+        ENVIRONMENT="development",
+        AUTH_SERVICE__ENV_FILE="",
+        AUTH_SERVICE__DATA_DIR=folder,
+        AUTH_SERVICE__SECRET_KEY=secrets.token_urlsafe(48),
+        AUTH_SERVICE__DB_URL=database_url,
+    )
+    run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, environment=environment)
 
 
 def _execute(url: str, statement: sql.Composed) -> None:

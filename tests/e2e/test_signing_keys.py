@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.e2e.servers import ROOT, clean_environment, run, serving
+from tests.e2e.servers import ROOT, clean_environment, migrated_file, serving
 from tests.postgres import free_port
 
 GUNICORN = [sys.executable, "-m", "gunicorn", "-c", "authserver/gunicorn.py"]
@@ -20,16 +20,14 @@ GUNICORN = [sys.executable, "-m", "gunicorn", "-c", "authserver/gunicorn.py"]
 def environment(tmp_path):
     """Of a server on a database that is migrated and empty."""
     port = free_port()
-    made = clean_environment(
+    return clean_environment(
         ENVIRONMENT="development",
         AUTH_SERVICE__ENV_FILE="",
         AUTH_SERVICE__PORT=str(port),
         AUTH_SERVICE__DATA_DIR=str(tmp_path),
         AUTH_SERVICE__SECRET_KEY=secrets.token_urlsafe(48),
-        AUTH_SERVICE__DB_URL=f"sqlite:///{tmp_path}/auth.db",
+        AUTH_SERVICE__DB_URL=migrated_file(tmp_path),
     )
-    run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, environment=made)
-    return made
 
 
 def ready_url(environment):
