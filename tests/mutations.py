@@ -760,8 +760,8 @@ MUTATIONS = (
     Mutation(
         "accounts/authentication.py",
         "is_active and session_epoch again",
-        ", session_epoch=user.session_epoch)",
-        ")",
+        " AND session_epoch = %(epoch)s",
+        "",
         "tests/oauth/test_password_grant.py",
     ),
     Mutation(
