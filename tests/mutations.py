@@ -767,8 +767,8 @@ MUTATIONS = (
     Mutation(
         "accounts/authentication.py",
         "is_active and session_epoch again",
-        "filter(pk=user.pk, is_active=True, session_epoch",
-        "filter(pk=user.pk, session_epoch",
+        " AND is_active AND",
+        " AND",
         "tests/oauth/test_password_grant.py",
     ),
     Mutation(
