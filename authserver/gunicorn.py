@@ -100,13 +100,14 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     from accounts import even_time, outbox, shared_store
-    from oauth import client_labels, keys
+    from oauth import client_labels, housekeeping, keys
 
     keys.ring.poll()
     client_labels.labels.poll()
     outbox.poll()
     even_time.pace.poll()
     shared_store.shared.watch()
+    housekeeping.poll()
 
 
 def worker_exit(server: Any, worker: Any) -> None:

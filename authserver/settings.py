@@ -202,6 +202,7 @@ BROWSER_SESSION_IDLE = env.seconds("AUTH_SERVICE__BROWSER_SESSION_IDLE", default
 BROWSER_SESSION_MAX_AGE = env.seconds("AUTH_SERVICE__BROWSER_SESSION_MAX_AGE", default=timedelta(hours=12), least=60, most=604800)
 
 # --- Ceilings on what one address may send (accounts.throttling) ---------------------------------
+HOUSEKEEPING = env.flag("AUTH_SERVICE__HOUSEKEEPING", default=True)
 ENABLE_RATE_LIMITING = env.flag("AUTH_SERVICE__ENABLE_RATE_LIMITING", default=True)
 RATE_LIMIT_PER_IP = env.rate("AUTH_SERVICE__RATE_LIMIT_PER_IP", default="1200/m")
 RATE_LIMIT_FAILURES_PER_IP = env.rate("AUTH_SERVICE__RATE_LIMIT_FAILURES_PER_IP", default="20/5m")

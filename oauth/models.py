@@ -383,3 +383,18 @@ class DeviceCode(models.Model):
 
     def __str__(self) -> str:
         return f"device of {self.client_id}, {self.decision}"
+
+
+class Housekeeping(models.Model):
+    """Whose turn it is to remove what is past its time (housekeeping.py): one row, with the id 1."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True)
+    holder = models.CharField(max_length=16, help_text="the process that is at it, or was last")
+    held_until = models.DateTimeField()
+    due_at = models.DateTimeField(help_text="when the next round may begin")
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"due at {self.due_at}"
