@@ -12,7 +12,10 @@ INSTALL = $(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python 
 BENCH = $(if $(JSON),--json) $(if $(DB),--db $(DB)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(USERS),--users $(USERS)) \
 	$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(BASE),--base $(BASE))
 
-.PHONY: help run test demo hostile bench bench-admin screenshots check format translations conformance lock clean
+GROWTH = $(if $(JSON),--json) $(if $(USERS),--users $(USERS)) $(if $(SESSIONS),--sessions $(SESSIONS)) $(if $(ENDED),--ended $(ENDED)) \
+	$(if $(REFRESHES),--refreshes $(REFRESHES)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+.PHONY: help run test demo hostile bench bench-growth bench-admin screenshots check format translations conformance lock clean
 help: ## list the targets
 	@grep -hE "^[a-z-]+:.*##" $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -30,6 +33,9 @@ hostile: .venv/.dev ## attack it: fuzzing, kill -9, races, copies, each SECURITY
 
 bench: .venv/.dev ## measure the server beside what bounds it, or beside another revision (BASE=main)
 	@$(BIN)/python -m tests.bench $(BENCH)
+
+bench-growth: .venv/.dev ## measure among a million users and ten million sessions (USERS=, SESSIONS=, ENDED=)
+	@$(BIN)/python -m tests.bench.growth $(GROWTH)
 
 bench-admin: .venv/.dev ## measure the admin's pages before 100,000 users and 5 million audit events
 	$(BIN)/python -m tests.bench.admin

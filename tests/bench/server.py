@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -67,6 +67,11 @@ class Site:
     users: int
     service_secret: str
     stores: Stores
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def database_url(self) -> str:
+        return self.environment["AUTH_SERVICE__DB_URL"]
 
     @property
     def pids(self) -> dict[str, tuple[int, ...]]:
@@ -101,7 +106,7 @@ def site(label: str, stores: Stores, folder: Path, *, root: Path, users: int, st
         served = stack.enter_context(gunicorn("authserver/gunicorn.py", environment, folder / "server.log", port=port, root=root))
         median = sorted([*tried, served], key=lambda each: each.start_seconds)[len(tried) // 2]
         served = Served(port, served.pid, median.start_seconds, median.start_cpu_seconds)
-        yield Site(label, served, users, secret, stores)
+        yield Site(label, served, users, secret, stores, environment)
 
 
 @contextmanager
