@@ -22,7 +22,10 @@ FLAGS = (
     *("--disable-component-update", "--disable-sync"),
 )
 WIDTHS = {"desktop": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
+# Once in each language; that a page fits each width, and its contrasts in both themes, is looked at without loading it anew.
+LOOKS = (("desktop", "light", "en"), ("phone", "dark", "ru"))
 SERIOUS = ("serious", "critical")
+CONTRAST = "axe.run({runOnly: {type: 'rule', values: ['color-contrast']}, resultTypes: ['violations']})"
 
 
 def chromium() -> str | None:
@@ -94,14 +97,23 @@ class Window:
         return self.page.locator("h1").first.inner_text()
 
     def ensure_accessible(self) -> None:
+        """By axe; contrasts in both themes."""
         found = Axe().run(self.page).response["violations"]
+        is_dark = self.page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+        self.page.emulate_media(color_scheme="light" if is_dark else "dark")
+        found += self.page.evaluate(CONTRAST)["violations"]
+        self.page.emulate_media(color_scheme="dark" if is_dark else "light")
         told = [f"{each['id']}: {node['html'][:160]}" for each in found if each["impact"] in SERIOUS for node in each["nodes"]]
         assert told == [], f"{self.path}: {told}"
 
     def ensure_fits(self) -> None:
-        """Nothing stands out to the right: no page scrolls sideways."""
-        widths = self.page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
-        assert widths[0] <= widths[1], f"{self.path}: {widths[0]} px wide in {widths[1]}"
+        """Nothing stands out to the right: no page scrolls sideways, at any width."""
+        chosen = self.page.viewport_size
+        assert chosen is not None
+        for size in (*(each for each in WIDTHS.values() if each != chosen), chosen):
+            self.page.set_viewport_size(size)
+            widths = self.page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+            assert widths[0] <= widths[1], f"{self.path}: {widths[0]} px wide in {widths[1]}"
 
 
 @pytest.fixture
@@ -111,7 +123,11 @@ def open_window(browser: Browser, site: Site) -> Iterator[Callable[..., Window]]
 
     def open_one(*, width: str = "desktop", theme: str = "light", language: str = "en") -> Window:
         context = browser.new_context(
-            viewport=WIDTHS[width], color_scheme=theme, locale=language, extra_http_headers={"Accept-Language": language}
+            viewport=WIDTHS[width],
+            color_scheme=theme,
+            reduced_motion="reduce",  # or a colour is looked at on its way to another
+            locale=language,
+            extra_http_headers={"Accept-Language": language},
         )
         window = Window(context.new_page(), site.url)
         window.page.set_default_timeout(15_000)

@@ -9,10 +9,10 @@ from accounts.models import User
 from oauth import consents, sessions
 from oauth.models import Consent, Session
 from oauth.session_rows import Origin
+from tests.browser.conftest import LOOKS
 from tests.browsers import sign_in
 from tests.conftest import PASSWORD
 
-LOOKS = [("desktop", "light", "en"), ("phone", "dark", "ru"), ("phone", "light", "en"), ("desktop", "dark", "ru")]
 PAGES = [
     "/account",
     "/account/email",

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.browser.conftest import LOOKS
+
 
 @pytest.fixture
 def error_id(alice, editor, sign_in):
@@ -9,10 +11,7 @@ def error_id(alice, editor, sign_in):
     return sign_in("alice", "a wrong password").body["error_id"]
 
 
-@pytest.mark.parametrize(
-    ("width", "theme", "language"),
-    [("desktop", "light", "en"), ("desktop", "dark", "ru"), ("phone", "light", "ru"), ("phone", "dark", "en")],
-)
+@pytest.mark.parametrize(("width", "theme", "language"), LOOKS)
 def test_the_audit_log_and_an_explanation_are_accessible_and_fit(error_id, page_as, width, theme, language):
     window = page_as("owner", width=width, theme=theme, language=language)
 

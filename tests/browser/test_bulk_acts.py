@@ -4,8 +4,7 @@ import pytest
 
 from accounts.models import User
 from oauth.models import Client, Session
-
-LOOKS = [("desktop", "light", "en"), ("desktop", "dark", "ru"), ("phone", "light", "ru"), ("phone", "dark", "en")]
+from tests.browser.conftest import LOOKS
 
 
 def choose(page, *names, action):

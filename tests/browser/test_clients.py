@@ -3,6 +3,7 @@
 import pytest
 
 from oauth.models import Client, Session
+from tests.browser.conftest import LOOKS
 
 
 def test_a_secret_is_rotated_and_copied(robot, page_as):
@@ -53,10 +54,7 @@ def test_all_sessions_of_a_client_end_in_two_clicks_from_its_page(editor, signed
     assert not Session.objects.live().exists()
 
 
-@pytest.mark.parametrize(
-    ("width", "theme", "language"),
-    [("desktop", "light", "en"), ("desktop", "dark", "ru"), ("phone", "light", "ru"), ("phone", "dark", "en")],
-)
+@pytest.mark.parametrize(("width", "theme", "language"), LOOKS)
 def test_the_pages_of_clients_are_accessible_and_fit(editor, robot, signed_in, page_as, width, theme, language):
     window = page_as("owner", width=width, theme=theme, language=language)
     acts = (f"{editor.pk}/disable/", f"{editor.pk}/end-sessions/", f"{robot.client.pk}/rotate-secret/", "end-everything/")

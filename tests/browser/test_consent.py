@@ -9,12 +9,11 @@ from django.conf import settings as django_settings
 from django.test import Client as Browser
 
 from oauth.models import AuthorizationCode, Client
+from tests.browser.conftest import LOOKS
 from tests.browsers import Verifier, request_of, sign_in
 from tests.conftest import PASSWORD
 
 pytestmark = pytest.mark.checklist(117)
-
-LOOKS = [("desktop", "light", "en"), ("phone", "dark", "ru"), ("phone", "light", "en"), ("desktop", "dark", "ru")]
 TEXTS = {"en": {"allow": "Allow", "title": "Portal asks for access"}, "ru": {"allow": "Разрешить", "title": "Portal просит доступ"}}
 PAGE = b"<!doctype html><html lang=en><title>Portal</title><link rel=icon href='data:,'><h1>Back at the portal</h1>"
 

@@ -7,11 +7,10 @@ from django.test import Client
 from oauth import device_codes
 from oauth.models import DEVICE_CODE, DeviceCode
 from oauth.session_rows import Origin
+from tests.browser.conftest import LOOKS
 from tests.staff import let_in
 
 pytestmark = pytest.mark.checklist(118)
-
-LOOKS = [("desktop", "light", "en"), ("phone", "dark", "ru"), ("phone", "light", "en"), ("desktop", "dark", "ru")]
 TEXTS = {
     "en": {"field": "Code that your device shows", "go_on": "Go on", "approve": "Let it in", "deny": "Deny"},
     "ru": {"field": "Код с экрана устройства", "go_on": "Продолжить", "approve": "Впустить", "deny": "Отказать"},

@@ -3,6 +3,7 @@
 import pytest
 
 from accounts import audit
+from tests.browser.conftest import LOOKS
 
 OPEN_PAGES = ("/", "/sign-in", "/password-reset", "/password-reset/confirm", "/confirm-email", "/sign-out")
 STAFF_PAGES = (
@@ -41,11 +42,7 @@ def rows(alice, bob, editor, robot, signed_in, sign_in):
     }
 
 
-# Each width with each theme, and both with each language.
-@pytest.mark.parametrize(
-    ("width", "theme", "language"),
-    [("desktop", "light", "en"), ("desktop", "dark", "ru"), ("phone", "light", "ru"), ("phone", "dark", "en")],
-)
+@pytest.mark.parametrize(("width", "theme", "language"), LOOKS)
 def test_every_page_is_accessible_and_fits(rows, page_as, open_window, width, theme, language):
     visitor, owner = open_window(width=width, theme=theme, language=language), page_as("owner", width=width, theme=theme, language=language)
 

@@ -9,6 +9,7 @@ from accounts import audit_tally, clock
 from accounts.audit_tally import FAILED, SUCCEEDED
 from accounts.models import AuditEvent
 from oauth import key_rotation
+from tests.browser.conftest import LOOKS
 
 
 @pytest.fixture
@@ -24,10 +25,7 @@ def _busy_days(signing_key):
 
 
 @pytest.mark.usefixtures("_busy_days")
-@pytest.mark.parametrize(
-    ("width", "theme", "language"),
-    [("desktop", "light", "en"), ("desktop", "dark", "ru"), ("phone", "light", "ru"), ("phone", "dark", "en")],
-)
+@pytest.mark.parametrize(("width", "theme", "language"), LOOKS)
 def test_the_chart_and_its_table_can_be_read(page_as, width, theme, language):
     window = page_as("owner", width=width, theme=theme, language=language)
     page = window.go("/admin/")

@@ -4,8 +4,7 @@ import pytest
 
 from accounts import audit, lockout
 from oauth.models import Session
-
-LOOKS = [("desktop", "light", "en"), ("desktop", "dark", "ru"), ("phone", "light", "ru"), ("phone", "dark", "en")]
+from tests.browser.conftest import LOOKS
 
 
 @pytest.fixture

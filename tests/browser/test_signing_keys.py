@@ -7,6 +7,7 @@ import pytest
 from accounts import clock
 from oauth import key_rotation
 from oauth.models import SigningKey
+from tests.browser.conftest import LOOKS
 
 
 @pytest.fixture
@@ -38,10 +39,7 @@ def test_a_compromised_key_is_shown_as_revoked(two_keys, page_as):
     assert window.page.locator("td .pill--bad").all_inner_texts() == ["Revoked"]
 
 
-@pytest.mark.parametrize(
-    ("width", "theme", "language"),
-    [("desktop", "light", "en"), ("desktop", "dark", "ru"), ("phone", "light", "ru"), ("phone", "dark", "en")],
-)
+@pytest.mark.parametrize(("width", "theme", "language"), LOOKS)
 def test_the_pages_of_signing_keys_are_accessible_and_fit(two_keys, page_as, width, theme, language):
     window = page_as("owner", width=width, theme=theme, language=language)
     key_rotation.revoke(two_keys[0].kid, actor=key_rotation.NOBODY, reason="leaked")
