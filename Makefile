@@ -11,10 +11,11 @@ INSTALL = $(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python 
 
 BENCH = $(if $(JSON),--json) $(if $(DB),--db $(DB)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(USERS),--users $(USERS)) \
 	$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(BASE),--base $(BASE))
+
 GROWTH = $(if $(JSON),--json) $(if $(USERS),--users $(USERS)) $(if $(SESSIONS),--sessions $(SESSIONS)) $(if $(ENDED),--ended $(ENDED)) \
 	$(if $(REFRESHES),--refreshes $(REFRESHES)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-.PHONY: help run test demo hostile bench bench-admin bench-growth screenshots check format translations conformance lock clean
+.PHONY: help run test demo hostile bench bench-growth bench-admin screenshots check format translations conformance lock clean
 help: ## list the targets
 	@grep -hE "^[a-z-]+:.*##" $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -33,11 +34,11 @@ hostile: .venv/.dev ## attack it: fuzzing, kill -9, races, copies, each SECURITY
 bench: .venv/.dev ## measure the server beside what bounds it, or beside another revision (BASE=main)
 	@$(BIN)/python -m tests.bench $(BENCH)
 
+bench-growth: .venv/.dev ## measure among a million users and ten million sessions (USERS=, SESSIONS=, ENDED=)
+	@$(BIN)/python -m tests.bench.growth $(GROWTH)
+
 bench-admin: .venv/.dev ## measure the admin's pages before 100,000 users and 5 million audit events
 	$(BIN)/python -m tests.bench.admin
-
-bench-growth: .venv/.dev ## measure the server before a million users and ten million sessions, their growth and their pruning
-	@$(BIN)/python -m tests.bench.growth $(GROWTH)
 
 screenshots: .venv/.dev ## pictures of the admin: all into build/screenshots, a few into docs/images
 	$(BIN)/python -m tests.screenshots
