@@ -33,3 +33,15 @@ def execute(sql: str, parameters: Mapping[str, Any]) -> int:
 def uuid_parameter(value: UUID | None) -> Any:
     """The value of a parameter for a column of UUIDs: SQLite has them as 32 hexadecimal digits."""
     return value if value is None or connection.features.has_native_uuid_field else value.hex
+
+
+def estimated_rows(table: str) -> int | None:
+    """How many rows the table has in all of its partitions, as PostgreSQL last saw; None on SQLite, which keeps no such number."""
+    if connection.vendor != "postgresql":
+        return None
+    sql = """
+        SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_class
+        WHERE relkind = 'r'
+          AND (oid = %(table)s::regclass OR oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = %(table)s::regclass))"""
+    [(rows,)] = fetch(sql, {"table": table})
+    return int(rows)

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import connection
 from django.db.models import Q, QuerySet
 
-from accounts import audit, clock
+from accounts import audit, clock, statements
 from accounts.actors import Actor
 from accounts.clock import Instant
 from oauth.models import Client, Session
@@ -106,8 +105,5 @@ def _batches(client: Client | None) -> Iterator[int]:
 
 def _estimated_rows() -> int:
     """How many rows the table has, as PostgreSQL last saw; SQLite counts them."""
-    if connection.vendor != "postgresql":
-        return Session.objects.count()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = 'oauth_session'::regclass")
-        return int(cursor.fetchone()[0])
+    estimate = statements.estimated_rows(Session._meta.db_table)
+    return Session.objects.count() if estimate is None else estimate

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit_pages, audit_tally, clock
+from accounts import audit_pages, audit_tally, clock, statements
 from accounts.audit_tally import FAILED, FAILURES, LOCKED, SUCCEEDED, Counts, Tally
 from accounts.clock import SteadyInstant
 from accounts.models import AuditEvent, LoginCounter, User
@@ -130,12 +129,8 @@ def live_sessions(*, sample: int = SAMPLE) -> tuple[int, bool]:
 
 def _about_how_many_sessions() -> int:
     """Ended ones too. PostgreSQL's planner knows; SQLite's table is small enough to be counted."""
-    if connection.vendor != "postgresql":
-        return Session.objects.count()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [Session._meta.db_table])
-        [rows] = cursor.fetchone()
-        return int(rows)
+    estimate = statements.estimated_rows(Session._meta.db_table)
+    return Session.objects.count() if estimate is None else estimate
 
 
 def _add_events(shown: dict[str, Any]) -> None:

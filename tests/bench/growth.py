@@ -1,38 +1,35 @@
-"""`make bench-growth`: what a refresh and a sign-in cost among very many users and sessions, beside what they cost among few.
-
-One PostgreSQL with fsync, two databases with a server each, measured in turns. Then how much the table grows by refreshes, and what
-pruning does to those who are served meanwhile.
-"""
+"""`make bench-growth`: what refreshes and sign-ins cost before a million users, how their table grows, and what pruning costs others."""
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from tests.bench import kinds, machine, many_rows, phases, server
-from tests.bench.kinds import Kind
-from tests.bench.phases import Caller, Measured
-from tests.bench.report import append_to_history, cpu_ms, figures_of, table
-from tests.bench.server import ROOT, Site
+from tests.bench import crowd as crowds
+from tests.bench import machine, phases, pruning, server, spread, table_growth
+from tests.bench.crowd import MADE_BEFORE, Crowd
+from tests.bench.phases import Measured
+from tests.bench.report import cpu_ms, figures_of, table
+from tests.bench.server import Site
+from tests.bench.spread import Known
 
-PER_CHAIN = 8  # sessions that a connection refreshes in turn
-SESSIONS_REFRESHED = 1000
-STEADY_PER_SECOND = 50.0
-LONG_OVER = -60  # days
-FEW_USERS = 10_000
+KNOWN = 1000  # sessions whose tokens we have
+SMALL_PART = 100  # the small set is this part of the large one
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Options:
+    """`seconds` of each load in all, over `rounds` turns."""
+
     users: int
     sessions: int
     refreshes: int
@@ -42,182 +39,134 @@ class Options:
     as_json: bool
 
 
-class InTurn:
-    """Refreshes of several sessions, one after the other."""
+def main() -> int:
+    options, began_at = read(), time.monotonic()
 
-    name = "refresh"
+    def say(what: str) -> None:
+        print(f"{time.monotonic() - began_at:5.0f} s  {what}", file=sys.stderr, flush=True)
 
-    def __init__(self, chains: Sequence[kinds.Refresh]) -> None:
-        self._chains, self._at = chains, -1
-
-    def next(self) -> bytes:
-        self._at = (self._at + 1) % len(self._chains)
-        return self._chains[self._at].next()
-
-    def learn(self, status: str, body: bytes) -> bool:
-        return self._chains[self._at].learn(status, body)
-
-
-class Place:
-    """A site, and the tokens of sessions opened in it beforehand: each load takes fresh ones, for it leaves none behind."""
-
-    def __init__(self, site: Site, tokens: list[bytes]) -> None:
-        self.site, self._tokens = site, tokens
-
-    def run(self, name: str, *, seconds: float) -> Measured:
-        number = phases.CONNECTIONS * PER_CHAIN
-        mine, self._tokens = (self._tokens[:number], self._tokens[number:]) if name == "refresh" else ([], self._tokens)
-        plan = {"refresh": lambda caller: _chains(caller, mine), "sign_in": _sign_in}[name]
-        return phases.run(self.site, plan, seconds=seconds)
-
-
-def _chains(caller: Caller, tokens: Sequence[bytes]) -> Callable[[], Kind]:
-    mine = InTurn([kinds.Refresh(caller.wire, refresh_token=token) for token in tokens[caller.number :: caller.of]])
-    return lambda: mine
-
-
-def _sign_in(caller: Caller) -> Callable[[], Kind]:
-    users = many_rows.anywhere(caller.site.users, seed=caller.number, of=caller.of, remainder=caller.number)
-    kind = kinds.SignIn(caller.wire, users=users)
-    return lambda: kind
+    run = measure(options, say=say)
+    print(json.dumps(run) if options.as_json else as_text(run))
+    for failure in run["failures"]:
+        print(f"FAILED  {failure}", file=sys.stderr)
+    return 1 if run["failures"] else 0
 
 
 def read(arguments: Sequence[str] | None = None) -> Options:
-    parser = argparse.ArgumentParser(prog="make bench-growth", description="Measure the server among many users and sessions.")
-    parser.add_argument("--users", type=int, default=1_000_000)
-    parser.add_argument("--sessions", type=int, default=10_000_000)
-    parser.add_argument("--refreshes", type=int, default=1_000_000, help=f"of {SESSIONS_REFRESHED} sessions, for the size of the table")
-    parser.add_argument("--ended", type=int, default=1_000_000, help="sessions that are pruned while the server serves")
-    parser.add_argument("--seconds", type=float, default=8.0, help="of each load and turn")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = argparse.ArgumentParser(prog="make bench-growth", description="Measure the server before a large database.")
+    parser.add_argument("--users", type=int, default=1_000_000, help="of the large set, 12,800 at least")
+    parser.add_argument("--sessions", type=int, default=10_000_000, help="of the large set, live ones")
+    parser.add_argument("--refreshes", type=int, default=1_000_000, help="of 1,000 sessions, before the table is looked at")
+    parser.add_argument("--ended", type=int, default=1_000_000, help="sessions of the large set that are to be pruned")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each load")
+    parser.add_argument("--rounds", type=int, default=5, help="turns that the loads take")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     found = parser.parse_args(arguments)
+    if found.users < 2 * MADE_BEFORE * SMALL_PART or found.sessions < KNOWN * SMALL_PART or found.ended < 1:
+        parser.error(f"USERS begins at {2 * MADE_BEFORE * SMALL_PART}, SESSIONS at {KNOWN * SMALL_PART}, ENDED at 1")
+    if found.refreshes < KNOWN or found.seconds <= 0 or found.rounds < 1:
+        parser.error(f"REFRESHES begins at {KNOWN}, SECONDS above 0, ROUNDS at 1")
     return Options(found.users, found.sessions, found.refreshes, found.ended, found.seconds, found.rounds, found.json)
 
 
-def measure(options: Options, *, say: Callable[[str], None]) -> dict[str, Any]:
+def measure(options: Options, *, say: Say) -> dict[str, Any]:
+    """Every figure by its name. `failures` is empty when everything was answered as it should be."""
+    small = Crowd(options.users // SMALL_PART, options.sessions // SMALL_PART)
+    large = Crowd(options.users, options.sessions, ended=options.ended)
     with ExitStack() as stack:
         stores = stack.enter_context(server.stores(database="postgresql"))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        opened = phases.CONNECTIONS * PER_CHAIN * options.rounds
-        few_users = min(FEW_USERS, options.users)
-        places = {}
-        for name, users, sessions in (("few", few_users, few_users), ("many", options.users, options.sessions)):
-            site = stack.enter_context(server.site(name, stores, folder / name, root=ROOT, users=few_users, starts=1))
-            places[name] = Place(*many_rows.grow(site, users=users, sessions=sessions, opened=opened, say=say))
-        measured = _in_turns(places, options, say=say)
-        say("the table, while it is refreshed")
-        size = _refreshed(places["few"].site, options.refreshes)
-        beside = _beside_pruning(places["few"].site, options, say=say)
-        loads = {name: {load: figures_of(each) for load, each in found.items()} for name, found in measured.items()}
-        return {
+        sites = {
+            # Whoever serves would prune by themselves what is to be pruned while it is measured.
+            name: stack.enter_context(
+                server.site(name, stores, folder / name, root=server.ROOT, users=MADE_BEFORE, starts=1, AUTH_SERVICE__HOUSEKEEPING="false")
+            )
+            for name in ("small", "large")
+        }
+        with _much_wal(stores.postgres_url):
+            for name, crowd in (("small", small), ("large", large)):
+                say(f"{name}: {crowd.users} users, {crowd.sessions} live sessions, {crowd.ended} that have ended")
+                crowds.fill_users(sites[name].database_url, crowd, say=say)
+            alone = _filled(sites["small"], replace(small, sessions=KNOWN), say=say)
+            say(f"{options.refreshes} refreshes of {KNOWN} sessions that are alone in their table")
+            size = table_growth.after_refreshes(alone, options.refreshes)
+            sets = {name: _filled(sites[name], crowd, say=say) for name, crowd in (("small", small), ("large", large))}
+        loads = _in_turns(sets, options, say=say)
+        say("refreshes at a steady pace, alone and beside manage.py prune")
+        beside, pruned = pruning.beside(sets["large"], seconds=options.seconds / 2)
+        run = {
             "at": machine.now(),
-            **machine.revision(ROOT),
+            **machine.revision(server.ROOT),
             "machine": machine.described(stores),
             "options": asdict(options),
-            "loads": loads,
-            "table": size,
-            "pruning": beside,
-            "ratios": {
-                **{
-                    f"{load}_cpu_many_per_few": _ratio(cpu_ms(loads["many"][load]), cpu_ms(loads["few"][load]))
-                    for load in ("refresh", "sign_in")
-                },
-                "table_after_refreshes": _ratio(size["after"]["bytes"], size["before"]["bytes"]),
-                "hot_updates": _ratio(
-                    size["after"]["hot_updates"] - size["before"]["hot_updates"], size["after"]["updates"] - size["before"]["updates"]
-                ),
-                "p99_pruning_per_idle": _ratio(beside["pruning"]["p99_ms"], beside["idle"]["p99_ms"]),
-            },
-            "failures": [f"{name}: {failure}" for name, found in measured.items() for each in found.values() for failure in each.failures()]
-            + beside.pop("failures"),
+            "loads": {name: figures_of(each) for name, each in loads.items()},
+            "size": size,
+            "pruning": {name: figures_of(each) for name, each in beside.items()} | pruned,
+            "failures": [f"{name}: {failure}" for name, each in {**loads, **beside}.items() for failure in each.failures()],
         }
+        return run | {"ratios": ratios_of(run)}
 
 
-def _in_turns(places: dict[str, Place], options: Options, *, say: Callable[[str], None]) -> dict[str, dict[str, Measured]]:
-    parts: dict[str, dict[str, list[Measured]]] = {name: {"refresh": [], "sign_in": []} for name in places}
-    for turn in range(1, options.rounds + 1):
-        for load in ("refresh", "sign_in"):
-            for name, place in places.items():
-                say(f"{load} among {name}, {turn} of {options.rounds}")
-                parts[name][load].append(place.run(load, seconds=options.seconds))
-    return {name: {load: phases.together(found) for load, found in loads.items()} for name, loads in parts.items()}
-
-
-def _refreshed(site: Site, refreshes: int) -> dict[str, Any]:
-    """Size of the table and its indexes before and after, vacuumed both times."""
-    with psycopg.connect(site.database_url, autocommit=True) as connection:
-        connection.execute("VACUUM oauth_session")
-    command = [sys.executable, "-P", str(Path(__file__).with_name("refresh_rows.py")), str(refreshes), str(SESSIONS_REFRESHED)]
-    environment = site.environment | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, encoding="utf-8", check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def _beside_pruning(site: Site, options: Options, *, say: Callable[[str], None]) -> dict[str, Any]:
-    """Refreshes at a steady pace, by themselves and while sessions are pruned that ended long ago."""
-    parts: dict[str, list[Measured]] = {"idle": [], "pruning": []}
-    removed, seconds = 0, 0.0
-    for turn in range(1, options.rounds + 1):
-        say(f"beside pruning, {turn} of {options.rounds}")
-        parts["idle"].append(phases.run(site, phases.refresh, seconds=options.seconds, rate=STEADY_PER_SECOND))
-        with psycopg.connect(site.database_url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
-            many_rows.add_sessions(connection, options.ended // options.rounds, among=site.users, days_left=LONG_OVER)
-            connection.execute("VACUUM ANALYZE oauth_session")
-        began_at = time.monotonic()
-        with subprocess.Popen([sys.executable, "manage.py", "prune"], cwd=ROOT, env=site.environment, stdout=subprocess.PIPE) as pruning:
-            while pruning.poll() is None:
-                parts["pruning"].append(phases.run(site, phases.refresh, seconds=options.seconds, rate=STEADY_PER_SECOND))
-            assert pruning.returncode == 0, "manage.py prune failed"
-            seconds += time.monotonic() - began_at
-            removed += options.ended // options.rounds
-    together = {name: phases.together(found) for name, found in parts.items()}
-    return {
-        **{name: figures_of(each) for name, each in together.items()},
-        "removed_per_second": round(removed / seconds),
-        "failures": [f"{name}: {failure}" for name, each in together.items() for failure in each.failures()],
+def ratios_of(run: dict[str, Any]) -> dict[str, float]:
+    loads, size, beside = run["loads"], run["size"], run["pruning"]
+    pairs = {
+        "refresh_cpu_large_per_small": (cpu_ms(loads["refresh, large"]), cpu_ms(loads["refresh, small"])),
+        "sign_in_cpu_large_per_small": (cpu_ms(loads["sign_in, large"]), cpu_ms(loads["sign_in, small"])),
+        "size_after_per_before": (sum(size["after"].values()), sum(size["before"].values())),
+        "updates_in_place": (size["updated_in_place"], size["updated"]),
+        "p99_pruning_per_idle": (beside["pruning"]["p99_ms"], beside["idle"]["p99_ms"]),
     }
-
-
-def _ratio(one: float | None, other: float | None) -> float | None:
-    return round(one / other, 3) if one is not None and other else None
+    return {name: round(one / other, 3) for name, (one, other) in pairs.items()}
 
 
 def as_text(run: dict[str, Any]) -> str:
     """Tables of Markdown, so that they can be pasted."""
-    columns = ("per_second", "p50_ms", "p99_ms", "server_cpu_ms", "database_cpu_ms", "redis_cpu_ms")
-    rows = [
-        (f"{load} among {name}", *(figures[each] for each in columns))
-        for name, found in run["loads"].items()
-        for load, figures in found.items()
+    options, columns = run["options"], ("requests", "per_second", "p50_ms", "p99_ms", "server_cpu_ms", "database_cpu_ms", "redis_cpu_ms")
+    rows = [(name, *(figures[column] for column in columns)) for name, figures in run["loads"].items()]
+    rows += [
+        (f"{pruning.PACE:g} refreshes a second, {name}", *(run["pruning"][name][column] for column in columns))
+        for name in ("idle", "pruning")
     ]
-    rows += [(f"refreshes of 50 a second, {name}", *(run["pruning"][name][each] for each in columns)) for name in ("idle", "pruning")]
-    sizes = [(when, run["table"][when]["bytes"], run["table"][when]["table_bytes"]) for when in ("before", "after")]
-    options = run["options"]
-    return "\n\n".join(
-        [
-            f"{options['users']} users and {options['sessions']} sessions beside {min(FEW_USERS, options['users'])} of each; "
-            f"{run['machine']['cpu']}, {run['machine']['database']}",
-            table(("", *columns), rows),
-            table(
-                (f"{run['table']['refreshes']} refreshes of {SESSIONS_REFRESHED} sessions", "bytes with indexes", "bytes of the table"),
-                sizes,
-            ),
-            table(("sessions pruned a second", ""), [("", run["pruning"]["removed_per_second"])]),
-            table(("ratios", ""), run["ratios"].items()),
-        ]
-    )
+    sizes = [(name, *(run["size"][when][name] for when in ("before", "after"))) for name in ("table", "indexes")]
+    blocks = [
+        f"{run['machine']['cpu']}, {run['machine']['cores']} cores, {run['machine']['database']}, revision {run['revision']}\n"
+        f"large: {options['users']} users, {options['sessions']} live sessions and {options['ended']} that have ended; "
+        f"small: a {SMALL_PART}th of the users and of the live sessions",
+        table(("", *columns), rows),
+        table((f"bytes of oauth_session, {KNOWN} sessions", "before", f"after {run['size']['updated']} refreshes"), sizes),
+        table(("ratios", ""), run["ratios"].items()),
+        f"{run['pruning']['removed']} sessions pruned in {run['pruning']['seconds']} seconds",
+    ]
+    return "\n\n".join(blocks)
 
 
-def main() -> int:
-    asked, began_at = read(), time.monotonic()
-    run = measure(asked, say=lambda what: print(f"{time.monotonic() - began_at:5.0f} s  {what}", file=sys.stderr, flush=True))
-    append_to_history(json.dumps(run), root=ROOT)
-    print(json.dumps(run) if asked.as_json else as_text(run))
-    for failure in run["failures"]:
-        print(f"FAILED  {failure}", file=sys.stderr)
-    return 1 if run["failures"] else 0
+def _filled(site: Site, crowd: Crowd, *, say: Say) -> Known:
+    crowds.fill_sessions(site.database_url, crowd, say=say)
+    return Known(replace(site, users=crowd.users), crowds.known_sessions(site.database_url, crowd, number=KNOWN))
+
+
+def _in_turns(sets: dict[str, Known], options: Options, *, say: Say) -> dict[str, Measured]:
+    """Both sets are served all the time; the loads go to one and the other."""
+    parts: dict[str, list[Measured]] = {f"{load}, {name}": [] for load in ("refresh", "sign_in") for name in sets}
+    for turn in range(options.rounds):
+        say(f"refreshes and sign-ins, {turn + 1} of {options.rounds}")
+        for name in sorted(sets, reverse=turn % 2 == 0):
+            known, seconds = sets[name], options.seconds / options.rounds
+            parts[f"refresh, {name}"].append(phases.run(known.site, known.refreshes(), seconds=seconds))
+            parts[f"sign_in, {name}"].append(phases.run(known.site, spread.sign_ins, seconds=seconds))
+    return {name: phases.together(each) for name, each in parts.items()}
+
+
+@contextmanager
+def _much_wal(url: str) -> Iterator[None]:
+    """A checkpoint each gigabyte would write the same pages again and again while the databases are filled."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET max_wal_size = '16GB'")
+        connection.execute("SELECT pg_reload_conf()")
+        yield
+        connection.execute("ALTER SYSTEM RESET max_wal_size")
+        connection.execute("SELECT pg_reload_conf()")
+        connection.execute("CHECKPOINT")
 
 
 if __name__ == "__main__":

@@ -91,17 +91,20 @@ def stores(*, database: str) -> Iterator[Stores]:
 
 
 @contextmanager
-def site(label: str, stores: Stores, folder: Path, *, root: Path, users: int, starts: int) -> Iterator[Site]:
-    """The code that lies in `root`, on a database of its own; the median of its `starts` counts, and the last one serves."""
+def site(label: str, stores: Stores, folder: Path, *, root: Path, users: int, starts: int, **settings: str) -> Iterator[Site]:
+    """The code that lies in `root`, on a database of its own; the median of its `starts` counts, and the last one serves.
+
+    `settings` are variables beside those of a server in production.
+    """
     folder.mkdir()
     with ExitStack() as stack:
         url = stack.enter_context(_database(stores.postgres_url)) if stores.postgres_url else f"sqlite:///{folder}/auth.db"
         port = free_port()
-        environment = production(folder, port=port, database_url=url, redis_url=stores.redis_url)
+        environment = production(folder, port=port, database_url=url, redis_url=stores.redis_url) | settings
         run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=root, environment=environment)
         run([sys.executable, "manage.py", "bootstrap"], cwd=root, environment=environment)
         secret = _fill(environment, root=root, users=users)
-        _settle(url)
+        settle(url)
         tried = [_try_start(environment, folder, port=port, root=root) for _ in range(starts - 1)]
         served = stack.enter_context(gunicorn("authserver/gunicorn.py", environment, folder / "server.log", port=port, root=root))
         median = sorted([*tried, served], key=lambda each: each.start_seconds)[len(tried) // 2]
@@ -191,7 +194,7 @@ def _fill(environment: dict[str, str], *, root: Path, users: int) -> str:
     return secret
 
 
-def _settle(url: str) -> None:
+def settle(url: str) -> None:
     """Nothing of the fill is left to be written, or to be counted, while the server is measured."""
     if url.startswith("postgresql"):
         with psycopg.connect(url, autocommit=True) as connection:
