@@ -22,7 +22,7 @@ LOADS: dict[str, phases.Plan] = {"refresh": phases.refresh, "sign_in": phases.si
 CPU = ("server_cpu_ms", "nginx_cpu_ms", "database_cpu_ms", "redis_cpu_ms")
 FIGURES = ("per_second", "p50_ms", "p99_ms", *CPU, "all_cpu_ms", "generator_cpu_ms", *written.COUNTED)
 NOTE = (
-    "The machine has {cores} cores, which the stores, nginx and the generator of the load share: more instances than cores answer no more.\n"
+    "The machine has {cores} cores, which stores, nginx and the generator of the load share: more instances than cores answer no more.\n"
     "What to look at is all_cpu_ms: that it stays says that instances cost each other nothing."
 )
 

@@ -68,7 +68,7 @@ def connections_of(database_url: str) -> int:
 
 def synced_writes_per_second(seconds: float) -> float:
     """Of one writer that syncs 8 KiB after 8 KiB, on the disk of temporary files, where the database is too."""
-    with tempfile.TemporaryFile(dir="/tmp") as file:  # noqa: S108 - as tests.postgres
+    with tempfile.TemporaryFile(dir="/tmp") as file:
         block, times, began_at = b"x" * 8192, 0, time.perf_counter()
         while (duration := time.perf_counter() - began_at) < seconds:
             os.pwrite(file.fileno(), block, 8192 * (times % 2048))
