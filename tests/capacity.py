@@ -14,7 +14,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "capacity.md"
 _ROW = re.compile(r"^\| `(?P<name>\w+)` \| (?:`(?P<formula>[^`]+)` \| )?(?P<figure>[\d.,]+) \| (?P<words>.*) \|$", re.MULTILINE)
 _NAMED = re.compile(r"^\| `\w+` \|", re.MULTILINE)
 _PATH = re.compile(r"`([\w.]+\.[\w.]+)`")
-FUNCTIONS = {"ceil": math.ceil, "exp": math.exp, "max": max}
+FUNCTIONS = {"ceil": math.ceil, "exp": math.exp, "max": max, "min": min}
 
 
 @dataclass(frozen=True)
