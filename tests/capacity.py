@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "capacity.md"
-_ROW = re.compile(r"^\| `(?P<name>\w+)` \| (?:`(?P<formula>[^`]+)` \| )?(?P<figure>[\d.,]+) \| (?P<words>.*) \|$", re.MULTILINE)
+_ROW = re.compile(r"^\| `(?P<name>\w+)` \| (?:`(?P<formula>[^`]+)` \| )?(?P<figure>[\d.,]+) \| (?P<words>.*)\|$", re.MULTILINE)
 _NAMED = re.compile(r"^\| `\w+` \|", re.MULTILINE)
 _PATH = re.compile(r"`([\w.]+\.[\w.]+)`")
 FUNCTIONS = {"ceil": math.ceil, "exp": math.exp, "max": max, "min": min}

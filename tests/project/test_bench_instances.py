@@ -37,13 +37,13 @@ def test_instances_take_what_another_one_issued_refuse_what_it_ended_and_count_t
         "revocation_seen_by_all": 1 + 1 + 2 * 2,
         "failures_counted_together": FAILURES_PER_ADDRESS + 2,
     }
-    assert not [failure for failure in run["failures"] if not failure.startswith(("refresh of", "sign_in of"))]
+    assert not [failure for failure in run["failures"] if not failure.startswith(("refresh of", "refresh_steady of", "sign_in of"))]
 
 
 def test_every_size_is_measured_with_what_it_writes(run):
     assert set(run["instances"]) == {"1", "2"}
     for loads in run["instances"].values():
-        assert set(loads) == {"refresh", "sign_in"}
+        assert set(loads) == {"refresh", "refresh_steady", "sign_in"}
         assert all(figures["per_second"] > 0 and figures["p50_ms"] <= figures["p99_ms"] for figures in loads.values())
         assert 100 < loads["refresh"]["wal_bytes"] < loads["sign_in"]["wal_bytes"]
         assert loads["refresh"]["redis_commands"] < 1 <= loads["sign_in"]["redis_commands"]
