@@ -22,8 +22,7 @@ FOR_LONG = "keepalive_requests 1000000;"
 class Fleet(Site):
     """The first so many instances behind an nginx of their own, which is what is `served`."""
 
-    instances: tuple[Served, ...]
-    database_url: str
+    instances: tuple[Served, ...] = ()
 
     @property
     def pids(self) -> dict[str, tuple[int, ...]]:
@@ -56,7 +55,7 @@ def fleets(stores: Stores, folder: Path, *, users: int, sizes: Sequence[int]) ->
                 service_secret=secret,
                 stores=stores,
                 instances=tuple(instances[:size]),
-                database_url=environment["AUTH_SERVICE__DB_URL"],
+                environment=environment,
             )
             for size in sizes
         }
