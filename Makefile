@@ -15,7 +15,7 @@ BENCH = $(if $(JSON),--json) $(if $(DB),--db $(DB)) $(if $(SECONDS),--seconds $(
 GROWTH = $(if $(JSON),--json) $(if $(USERS),--users $(USERS)) $(if $(SESSIONS),--sessions $(SESSIONS)) $(if $(ENDED),--ended $(ENDED)) \
 	$(if $(REFRESHES),--refreshes $(REFRESHES)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-.PHONY: help run test demo hostile bench bench-growth bench-admin screenshots check format translations conformance lock clean
+.PHONY: help run test demo hostile bench bench-growth bench-admin bench-instances screenshots check format translations conformance lock clean
 help: ## list the targets
 	@grep -hE "^[a-z-]+:.*##" $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -39,6 +39,10 @@ bench-growth: .venv/.dev ## measure among a million users and ten million sessio
 
 bench-admin: .venv/.dev ## measure the admin's pages before 100,000 users and 5 million audit events
 	$(BIN)/python -m tests.bench.admin
+
+bench-instances: .venv/.dev ## measure one, two and four instances behind nginx, and what they write (SIZES=1,2,4)
+	@$(BIN)/python -m tests.bench.instances $(if $(JSON),--json) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(USERS),--users $(USERS)) \
+		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SIZES),--sizes $(SIZES))
 
 screenshots: .venv/.dev ## pictures of the admin: all into build/screenshots, a few into docs/images
 	$(BIN)/python -m tests.screenshots

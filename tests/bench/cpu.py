@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -13,11 +13,15 @@ _BUSY, _STOLEN = (0, 1, 2, 5, 6), 7  # what a hypervisor gave to other machines 
 
 @dataclass
 class Spent:
-    """Seconds of CPU within a window: of each group of processes by its name, of the whole machine, and those it should have had."""
+    """Seconds of CPU within a window: of each group of processes by its name, of the whole machine, and those it should have had.
+
+    `counted` is what the stores have counted meanwhile, where somebody asked them (written.py).
+    """
 
     groups: dict[str, float]
     machine: float = 0.0
     stolen: float = 0.0
+    counted: dict[str, float] = field(default_factory=dict)
 
 
 @contextmanager

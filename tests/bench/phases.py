@@ -8,8 +8,7 @@ from multiprocessing import Barrier
 from multiprocessing.synchronize import Barrier as BarrierType
 
 from tests.bench import kinds
-from tests.bench.connections import balanced
-from tests.bench.cpu import Spent, spent_by
+from tests.bench.cpu import Spent
 from tests.bench.generator import NO_BOUNDS, Connection, Loop, Outcome, Result, read_answer
 from tests.bench.kinds import Kind, Wire
 from tests.bench.load import in_a_process_of_its_own
@@ -113,9 +112,9 @@ def guesses(caller: Caller) -> Callable[[], Kind]:
     return _always(kinds.WrongPassword(caller.wire, users=caller.users()))
 
 
-def run(site: Site, plan: Plan, *, seconds: float, rate: float = 0.0) -> Measured:
+def run(site: Site, plan: Plan, *, seconds: float, rate: float = 0.0, at_once: Mapping[str, int] = AT_ONCE) -> Measured:
     """Sixteen connections, for so long after a short time to warm up; `rate` requests a second, or as many as are answered."""
-    return _start(site, plan, seconds=seconds, rate=rate, barrier=Barrier(1))()
+    return _start(site, plan, seconds=seconds, rate=rate, at_once=at_once, barrier=Barrier(1))()
 
 
 def run_in_a_flood(site: Site, plan: Plan, *, seconds: float, rate: float, guesses_per_second: float) -> tuple[Measured, Measured]:
@@ -141,12 +140,12 @@ def _start(
 
 def _load(site: Site, plan: Plan, seconds: float, number: int, rate: float, at_once: Mapping[str, int], barrier: BarrierType) -> Measured:
     connections = []
-    for index, (sock, process) in enumerate(balanced(site.served.port, server=site.served.pid, number=number)):
+    for index, (sock, process) in enumerate(site.connections(number)):
         caller = Caller(sock, index, of=number, site=site)
         connections.append(Connection(sock, process=process, choose=plan(caller)))
     loop = Loop(connections, rate=rate, at_once=at_once)
     barrier.wait(PREPARE_SECONDS)
-    result, spent = loop.run(seconds, warm_up=min(WARM_UP_SECONDS, seconds / 2), window=spent_by(**site.pids))
+    result, spent = loop.run(seconds, warm_up=min(WARM_UP_SECONDS, seconds / 2), window=site.window())
     return Measured(result, spent)
 
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 import psycopg
 
 from tests.bench import kinds
-from tests.bench.cpu import cpu_seconds
+from tests.bench.connections import balanced
+from tests.bench.cpu import Spent, cpu_seconds, spent_by
 from tests.e2e.servers import STOP_SECONDS, clean_environment, run
 from tests.postgres import free_port, postgres
 from tests.redis import redis_server
@@ -77,6 +78,14 @@ class Site:
     def pids(self) -> dict[str, tuple[int, ...]]:
         return {"server": (self.served.pid,), **self.stores.pids}
 
+    def connections(self, number: int) -> list[tuple[socket.socket, int]]:
+        """Open, each with the index of the process that serves it."""
+        return balanced(self.served.port, server=self.served.pid, number=number)
+
+    def window(self) -> AbstractContextManager[Spent]:
+        """Open while a load is measured."""
+        return spent_by(**self.pids)
+
 
 @contextmanager
 def stores(*, database: str) -> Iterator[Stores]:
@@ -91,20 +100,28 @@ def stores(*, database: str) -> Iterator[Stores]:
 
 
 @contextmanager
-def site(label: str, stores: Stores, folder: Path, *, root: Path, users: int, starts: int, **settings: str) -> Iterator[Site]:
-    """The code that lies in `root`, on a database of its own; the median of its `starts` counts, and the last one serves.
+def filled(stores: Stores, folder: Path, *, root: Path, users: int, **settings: str) -> Iterator[tuple[dict[str, str], str]]:
+    """A database with users in it: the environment of a server on it, with a port that is free, and the secret of the service.
 
     `settings` are variables beside those of a server in production.
     """
     folder.mkdir()
     with ExitStack() as stack:
         url = stack.enter_context(_database(stores.postgres_url)) if stores.postgres_url else f"sqlite:///{folder}/auth.db"
-        port = free_port()
-        environment = production(folder, port=port, database_url=url, redis_url=stores.redis_url) | settings
+        environment = production(folder, port=free_port(), database_url=url, redis_url=stores.redis_url) | settings
         run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=root, environment=environment)
         run([sys.executable, "manage.py", "bootstrap"], cwd=root, environment=environment)
         secret = _fill(environment, root=root, users=users)
         settle(url)
+        yield environment, secret
+
+
+@contextmanager
+def site(label: str, stores: Stores, folder: Path, *, root: Path, users: int, starts: int, **settings: str) -> Iterator[Site]:
+    """The code that lies in `root`, on a database of its own; the median of its `starts` counts, and the last one serves."""
+    with ExitStack() as stack:
+        environment, secret = stack.enter_context(filled(stores, folder, root=root, users=users, **settings))
+        port = int(environment["AUTH_SERVICE__PORT"])
         tried = [_try_start(environment, folder, port=port, root=root) for _ in range(starts - 1)]
         served = stack.enter_context(gunicorn("authserver/gunicorn.py", environment, folder / "server.log", port=port, root=root))
         median = sorted([*tried, served], key=lambda each: each.start_seconds)[len(tried) // 2]
