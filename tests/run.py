@@ -39,6 +39,8 @@ ON_SQLITE_ALONE = (
     "tests/project/test_admin_secrecy.py",
     "tests/project/test_architecture.py",
     "tests/project/test_bench.py",
+    "tests/project/test_bench_instances.py",
+    "tests/project/test_capacity.py",
     "tests/project/test_conformance.py",
     "tests/project/test_container.py",
     "tests/project/test_docs.py",
