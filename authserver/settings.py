@@ -202,7 +202,6 @@ BROWSER_SESSION_IDLE = env.seconds("AUTH_SERVICE__BROWSER_SESSION_IDLE", default
 BROWSER_SESSION_MAX_AGE = env.seconds("AUTH_SERVICE__BROWSER_SESSION_MAX_AGE", default=timedelta(hours=12), least=60, most=604800)
 
 # --- Ceilings on what one address may send (accounts.throttling) ---------------------------------
-HOUSEKEEPING = env.flag("AUTH_SERVICE__HOUSEKEEPING", default=True)
 ENABLE_RATE_LIMITING = env.flag("AUTH_SERVICE__ENABLE_RATE_LIMITING", default=True)
 RATE_LIMIT_PER_IP = env.rate("AUTH_SERVICE__RATE_LIMIT_PER_IP", default="1200/m")
 RATE_LIMIT_FAILURES_PER_IP = env.rate("AUTH_SERVICE__RATE_LIMIT_FAILURES_PER_IP", default="20/5m")
@@ -224,6 +223,7 @@ AUDIT_RETENTION_DAYS = env.integer("AUTH_SERVICE__AUDIT_RETENTION_DAYS", default
 if 0 < AUDIT_RETENTION_DAYS < 30:
     raise ConfigurationError(f"AUTH_SERVICE__AUDIT_RETENTION_DAYS is {AUDIT_RETENTION_DAYS}, but must be 0 (for ever) or 30 and more.")
 AUDIT_RETENTION = timedelta(days=AUDIT_RETENTION_DAYS) or None
+HOUSEKEEPING = env.flag("AUTH_SERVICE__HOUSEKEEPING", default=True)
 
 # --- Logging -----------------------------------------------------------------------------------
 LOG_LEVEL = env.text("AUTH_SERVICE__LOG_LEVEL", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))

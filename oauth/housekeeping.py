@@ -1,7 +1,7 @@
 """Remove what is past its time: all of it, a small batch at a time. One server process of all does a round a day, beside serving.
 
-Which one does, a row decides: who finds it due takes it for some minutes, and takes it anew with every batch. Whoever dies in between
-loses it, and another goes on.
+Which one does, a row decides: who finds it due takes it for ten minutes, and takes it anew while it works. Whoever dies over it loses
+it, and another begins again.
 """
 
 import logging
@@ -56,17 +56,19 @@ class Batch:
 
 
 def batches(*, keep_sessions: timedelta) -> Iterator[Batch]:
-    """Remove everything that is past its time, with a pause after each batch that did something. Each kind is told of once at least."""
+    """Remove everything that is past its time, with a rest after each batch. Each kind is told of once at least."""
     for kind, prune in _PRUNE.items():
         while removed := prune():
             yield Batch(kind, removed, removed)
             time.sleep(PAUSE_SECONDS)
         yield Batch(kind, 0, 0)
     yield Batch(SESSIONS, 0, 0)
+    began_at = time.monotonic()
     for pruned in session_pruning.prune(keep=keep_sessions):
+        # As long as the batch took: all sessions are looked at, by a process that serves, and those whom it serves wait for it.
+        time.sleep(max(PAUSE_SECONDS, time.monotonic() - began_at))
         yield Batch(SESSIONS, pruned.looked_at, pruned.removed)
-        if pruned.removed:
-            time.sleep(PAUSE_SECONDS)
+        began_at = time.monotonic()
 
 
 def poll() -> None:
@@ -76,7 +78,10 @@ def poll() -> None:
 
 
 def round_if_due() -> Counter[str] | None:
-    """Do a round if none was begun since EVERY, nor is under way: what went, by kind. None when it is not this process's turn."""
+    """Do a round if none was done since EVERY, nor is under way: what went, by kind.
+
+    None when it is not this process's turn, or is not any more.
+    """
     holder = secrets.token_hex(8)
     if not _take(holder, due=True):
         return None
@@ -87,9 +92,8 @@ def round_if_due() -> Counter[str] | None:
         if time.monotonic() >= renew_at:
             renew_at = time.monotonic() + LEASE.total_seconds() / 4
             if not _take(holder, due=False):
-                break  # this process stood still for so long that another has taken over
-    else:
-        _finish(holder)
+                return None  # this process stood still for so long that another has taken over
+    _finish(holder)
     return removed
 
 
@@ -109,7 +113,7 @@ def _round_or_report() -> None:
     try:
         removed = round_if_due()
     except STORE_DOWN as error:
-        logger.warning("housekeeping could not go on; the next look will", extra={"reason": type(error).__name__})
+        logger.warning("housekeeping could not go on; some process tries again within minutes", extra={"reason": type(error).__name__})
     except Exception:
         # Whatever it was, the next round may go well; a thread that ended would leave the tables to grow.
         logger.exception("housekeeping could not go on")

@@ -1,6 +1,5 @@
 """Whoever asks for a public document again gets what Django would say, without Django; and what Django would not say, never."""
 
-import io
 import json
 import re
 from ipaddress import ip_network
@@ -11,6 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from authserver import kept_answers, wsgi
 from oauth import key_rotation, key_set_use, keys
+from tests.wsgi import environ_of
 
 pytestmark = pytest.mark.django_db
 
@@ -53,24 +53,9 @@ def counted(monkeypatch):
 
 def ask(application, path=KEY_SET, *, method="GET", peer=PROXY, **headers):
     """Status, headers as a dict, and body."""
-    environ = {
-        "REQUEST_METHOD": method,
-        "PATH_INFO": path,
-        "SCRIPT_NAME": "",
-        "QUERY_STRING": "",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": "8003",
-        "HTTP_HOST": "auth.example.com",
-        "REMOTE_ADDR": peer,
-        "wsgi.input": io.BytesIO(),
-        "wsgi.errors": io.StringIO(),
-        "wsgi.url_scheme": "http",
-        "wsgi.multithread": True,
-        **headers,
-    }
     told = []
-    body = b"".join(application({name: value for name, value in environ.items() if value is not None}, lambda *head: told.append(head)))
+    environ = environ_of(method, path, **{"HTTP_HOST": "auth.example.com", "REMOTE_ADDR": peer} | headers)
+    body = b"".join(application(environ, lambda *head: told.append(head)))
     [(status, head, *_)] = told
     return status, dict(head), body
 
@@ -175,7 +160,7 @@ def test_who_asks_under_ever_new_etags_gets_no_memory_for_it(polled):
     for number in range(kept_answers.MOST + 10):
         ask(wsgi.application, HTTP_IF_NONE_MATCH=f'"{number}"')
 
-    assert len(wsgi.application._answers) <= kept_answers.MOST
+    assert len(wsgi.application._kept[1]) <= kept_answers.MOST
 
 
 def test_without_keys_and_database_the_answer_is_told_in_the_words_of_the_wire(signing_key, monkeypatch):

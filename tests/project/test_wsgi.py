@@ -1,12 +1,11 @@
 """The application that gunicorn serves: programs' requests skip what is for pages, and are answered as if they had not."""
 
-import io
-
 import pytest
 from django.core.handlers.wsgi import WSGIHandler
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from authserver import wsgi
+from tests.wsgi import environ_of
 
 pytestmark = pytest.mark.django_db
 
@@ -46,26 +45,9 @@ def _keep_the_tests_transaction(monkeypatch):
 
 def ask(application, method, path):
     """Status and headers of an answer, without what differs each time."""
-    environ = {
-        "REQUEST_METHOD": method,
-        "PATH_INFO": path,
-        "SCRIPT_NAME": "",
-        "QUERY_STRING": "",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": "8003",
-        "HTTP_HOST": "localhost",
-        "REMOTE_ADDR": "127.0.0.1",
-        "CONTENT_TYPE": "application/x-www-form-urlencoded",
-        "CONTENT_LENGTH": "0",
-        "HTTP_ORIGIN": "http://localhost:8080",
-        "wsgi.input": io.BytesIO(),
-        "wsgi.errors": io.StringIO(),
-        "wsgi.url_scheme": "http",
-        "wsgi.multithread": True,
-    }
+    changes = {"CONTENT_TYPE": "application/x-www-form-urlencoded", "CONTENT_LENGTH": "0", "HTTP_ORIGIN": "http://localhost:8080"}
     told = []
-    answer = application(environ, lambda status, headers, _=None: told.append((status, headers)))
+    answer = application(environ_of(method, path, **changes), lambda status, headers, _=None: told.append((status, headers)))
     list(answer)
     [(status, headers)] = told
     return status, sorted((name, value) for name, value in headers if name not in DIFFERS_EACH_TIME)
