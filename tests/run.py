@@ -91,6 +91,7 @@ ON_POSTGRESQL_ALONE = (
     "tests/oauth/test_device_page.py",
     "tests/oauth/test_in_place.py",
     "tests/oauth/test_key_admin.py",
+    "tests/oauth/test_partitioned_sessions.py",
     "tests/oauth/test_session_pages.py",
     "tests/oauth/test_user_pages.py",
     "tests/oauth/test_verify.py",
@@ -107,7 +108,9 @@ def run(label: str, *arguments: str, **environment: str) -> int:
 
 def start(*arguments: str, stdout: IO[str] | None = None, **environment: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "pytest", *arguments]
-    return subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=stdout, stderr=stdout and subprocess.STDOUT)
+    # Each process would compile all tests for itself where the environment forbids to keep what was compiled.
+    kept = os.environ | {"PYTHONDONTWRITEBYTECODE": ""} | environment
+    return subprocess.Popen(command, cwd=ROOT, env=kept, stdout=stdout, stderr=stdout and subprocess.STDOUT)
 
 
 def main() -> int:

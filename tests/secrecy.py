@@ -4,11 +4,13 @@ They are looked for as they are, as JSON writes them, URL-encoded, and in Basic 
 """
 
 import base64
+import copy
 import json
 import logging
 import os
 import secrets
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -109,12 +111,28 @@ class Gathering:
 
     def take(self, record: logging.LogRecord) -> None:
         test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0].replace("\t", " ")
-        line = "\t".join((test, record.name, self._formatter.format(record)))
+        line = "\t".join((test, record.name, self._formatter.format(_without_stack(record))))
         with self._lock:
             self._file.write(line + "\n")
 
     def close(self) -> None:
         self._file.close()
+
+
+def _without_stack(record: logging.LogRecord) -> logging.LogRecord:
+    """Below what the settings let through, of an exception what it says: templates tell of each variable they miss with a long stack."""
+    if record.levelno >= logging.INFO or not record.exc_info or record.exc_info[1] is None:
+        return record
+    shorter = copy.copy(record)
+    shorter.exc_info, shorter.exc_text = None, None
+    shorter.msg, shorter.args = f"{record.getMessage()} {[*_says(record.exc_info[1])]}", None
+    return shorter
+
+
+def _says(error: BaseException | None) -> Iterator[str]:
+    while error is not None:
+        yield "".join(traceback.format_exception_only(error))
+        error = error.__cause__ or error.__context__
 
 
 # Who is listening: the run, and inside it for a while a test of the search itself, of which the run then hears nothing.

@@ -1,10 +1,7 @@
 """`make bench` in small: that it runs, and what it prints; how fast the server is stands nowhere in here."""
 
-import json
 import os
 import re
-import subprocess
-import sys
 
 import pytest
 
@@ -13,7 +10,7 @@ from tests.bench.cpu import Spent
 from tests.bench.generator import Outcome, Result
 from tests.bench.phases import Measured, together
 from tests.bench.report import figures_of
-from tests.e2e.servers import ROOT, clean_environment
+from tests.project.short_run import short_run
 
 LOADS = {"refresh", "sign_in", "client_credentials", "introspection", "jwks", "mix", "bare_view"}
 FIGURES = {"requests", "per_second", "p50_ms", "p95_ms", "p99_ms", "server_cpu_ms", "database_cpu_ms", "redis_cpu_ms"}
@@ -24,16 +21,7 @@ RATIOS = {"refresh_cpu_per_signature", "signin_per_verify", "jwks_per_bare_view"
 def run(tmp_path_factory):
     """The object that a short run prints, on the database that the suite runs on."""
     database = "postgresql" if os.environ.get("TEST_DB_URL") else "sqlite"
-    command = [sys.executable, "-m", "tests.bench", "--json", "--db", database, "--users", "64", "--seconds", "0.4", "--rounds", "1"]
-    history = tmp_path_factory.mktemp("bench") / "history.jsonl"
-    environment = clean_environment(BENCH_HISTORY=str(history))
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", timeout=300, check=False)
-    assert done.stdout, done.stderr
-    [line] = done.stdout.splitlines()
-    assert history.read_text(encoding="utf-8") == f"{line}\n"
-    found = json.loads(line)
-    assert (done.returncode == 0) == (found["failures"] == []), done.stderr
-    return found
+    return short_run("tests.bench", "--db", database, folder=tmp_path_factory.mktemp("bench"))
 
 
 def test_every_load_is_answered_and_has_its_figures(run):

@@ -1,8 +1,5 @@
 """`make bench-instances` in small: that instances agree, what it prints, and that docs/capacity.md names figures that there are."""
 
-import json
-import subprocess
-import sys
 from functools import reduce
 
 import pytest
@@ -10,24 +7,14 @@ import pytest
 from tests import capacity
 from tests.bench.fleet import FAILURES_PER_ADDRESS
 from tests.e2e.nginx import need
-from tests.e2e.servers import ROOT, clean_environment
+from tests.project.short_run import short_run
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """The object that a short run with one and two instances prints."""
     need("nginx", "redis-server")
-    history = tmp_path_factory.mktemp("bench") / "history.jsonl"
-    arguments = ["--json", "--users", "64", "--seconds", "0.4", "--rounds", "1", "--sizes", "1,2"]
-    command = [sys.executable, "-m", "tests.bench.instances", *arguments]
-    environment = clean_environment(BENCH_HISTORY=str(history))
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", timeout=300, check=False)
-    assert done.stdout, done.stderr
-    [line] = done.stdout.splitlines()
-    assert history.read_text(encoding="utf-8") == f"{line}\n"
-    found = json.loads(line)
-    assert (done.returncode == 0) == (found["failures"] == []), done.stderr
-    return found
+    return short_run("tests.bench.instances", "--sizes", "1,2", folder=tmp_path_factory.mktemp("bench"))
 
 
 def test_instances_take_what_another_one_issued_refuse_what_it_ended_and_count_together(run):

@@ -255,7 +255,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("place", ["message", "extra", "traceback"])
+@pytest.mark.parametrize("place", ["message", "extra", "traceback", "exception below the level", "exception behind another"])
 def test_a_secret_in_a_line_is_found_whatever_its_form_place_and_level(search, form, place):
     value, logger = new_secret().replace('"', "_"), logging.getLogger("planted.by.a.test")
     planted = FORMS[form](value)
@@ -268,6 +268,12 @@ def test_a_secret_in_a_line_is_found_whatever_its_form_place_and_level(search, f
                 logger.debug("said", extra={"detail": planted})
             case "traceback":
                 logger.error("failed", exc_info=ValueError(planted))
+            case "exception below the level":
+                logger.debug("failed", exc_info=ValueError(planted))
+            case "exception behind another":
+                error = KeyError("another")
+                error.__context__ = ValueError(planted)
+                logger.debug("failed", exc_info=error)
 
     leaks = search(write, remember=lambda ledger: ledger.remember("a secret of this test", value, client_id="robot"))
 
