@@ -121,8 +121,11 @@ class Storm:
 
     def blow(self) -> Outcome:
         stop_making, stop_looking = threading.Event(), threading.Event()
+        with httpx.Client(base_url=self._server.base_url, timeout=20) as http:
+            # One after the other: who comes in a crowd is told to come back when the slots for hashes are taken.
+            pairs = [sign_in(http) for _ in range(APPS)]
         with ThreadPoolExecutor(APPS + len(self.outcome.verifiers)) as threads:
-            making = [threads.submit(self._refresh_until, stop_making) for _ in range(APPS)]
+            making = [threads.submit(self._refresh_until, stop_making, pair) for pair in pairs]
             looking = [threads.submit(verifier.watch, self.outcome.tokens, stop_looking) for verifier in self.outcome.verifiers]
             try:
                 self._rotate_and_revoke()
@@ -186,9 +189,8 @@ class Storm:
         with httpx.Client(base_url=self._server.base_url) as http:  # a new connection may meet another process
             return http.get("/api/v1/me", headers={"Authorization": f"Bearer {value}"}).status_code == 401
 
-    def _refresh_until(self, stop) -> None:
+    def _refresh_until(self, stop, pair) -> None:
         with httpx.Client(base_url=self._server.base_url, timeout=20) as http:
-            pair = sign_in(http)
             while not stop.is_set():
                 self._receive(pair["access_token"])
                 answer = refresh(http, pair["refresh_token"], Connection="close")
