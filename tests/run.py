@@ -24,6 +24,7 @@ ON_SQLITE_ALONE = (
     "tests/e2e/test_dart_client.py",
     "tests/e2e/test_dart_source.py",
     "tests/e2e/test_docs_examples.py",
+    "tests/e2e/test_example_suites.py",
     "tests/e2e/test_integration_guide.py",
     "tests/e2e/test_integration_guide_messages.py",
     "tests/e2e/test_mail.py",
@@ -49,13 +50,6 @@ ON_SQLITE_ALONE = (
     "tests/project/test_translations.py",
 )
 ON_POSTGRESQL_ALONE = (
-    "tests/hostile/test_schema.py",
-    "tests/hostile/test_fuzz.py",
-    "tests/e2e/test_example_suites.py",
-    "tests/project/test_bench_instances.py",
-    "tests/e2e/test_examples.py",
-    "tests/e2e/test_guide.py",
-    "tests/e2e/test_http.py",
     "tests/accounts/test_account_pages.py",
     "tests/accounts/test_admin.py",
     "tests/accounts/test_admin_audit.py",
@@ -65,9 +59,12 @@ ON_POSTGRESQL_ALONE = (
     "tests/accounts/test_second_factors.py",
     "tests/e2e/test_ceilings.py",
     "tests/e2e/test_device.py",
+    "tests/e2e/test_examples.py",
     "tests/e2e/test_gateway.py",
     "tests/e2e/test_gateway_configuration.py",
     "tests/e2e/test_gateway_paths.py",
+    "tests/e2e/test_guide.py",
+    "tests/e2e/test_http.py",
     "tests/e2e/test_lockout.py",
     "tests/e2e/test_metrics.py",
     "tests/e2e/test_moving_in.py",
@@ -78,6 +75,8 @@ ON_POSTGRESQL_ALONE = (
     "tests/e2e/test_standard_clients.py",
     "tests/e2e/test_unreadable.py",
     "tests/faults/test_redis_down.py",
+    "tests/hostile/test_fuzz.py",
+    "tests/hostile/test_schema.py",
     "tests/hostile/test_stolen_copies.py",
     "tests/oauth/test_account_api.py",
     "tests/oauth/test_account_pages.py",
@@ -95,6 +94,7 @@ ON_POSTGRESQL_ALONE = (
     "tests/oauth/test_session_pages.py",
     "tests/oauth/test_user_pages.py",
     "tests/oauth/test_verify.py",
+    "tests/project/test_bench_instances.py",
 )
 sys.path.insert(0, str(ROOT))
 
