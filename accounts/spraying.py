@@ -32,7 +32,7 @@ def record_failure(name_digest: bytes, *, address: str | None) -> None:
 
 def record_success(name_digest: bytes) -> None:
     """Somebody proved to have this name's password."""
-    name_counts.add(name_digest, to=(f"{_VERIFIED}:{EVERYWHERE}",))
+    name_counts.add(name_digest, to=f"{_VERIFIED}:{EVERYWHERE}")
 
 
 def _report(network: str, *, names: int) -> None:

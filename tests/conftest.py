@@ -62,6 +62,7 @@ def _fresh_process() -> Iterator[None]:
     keys.ring.forget()
     caches["default"].clear()
     name_counts.here.forget()
+    name_counts.waiting.take()
     foreign_tokens.recent.forget()
     shared_store.shared.forget()
     refusals.allowance = refusals.Allowance()

@@ -135,6 +135,19 @@ def test_a_door_tells_of_failures_and_of_successes(alice):
     assert name_counts.add_and_count(b"", to=(), of=("failed:everywhere", "verified:everywhere")) == (spraying.NAMES_OF_A_NETWORK, 1)
 
 
+def test_who_signs_in_is_counted_with_others_at_once(redis):
+    key = f"authserver:names:{int(clock.now().timestamp()) // name_counts.WINDOW_SECONDS}:verified:everywhere"
+    with redis.client() as client:
+        for number in range(name_counts.TOGETHER - 1):
+            spraying.record_success(digest_of(f"somebody-{number}"))
+        assert client.keys("*") == []
+
+        spraying.record_success(digest_of("another"))
+
+        assert client.pfcount(key) == name_counts.TOGETHER
+        assert 0 < client.ttl(key) <= name_counts.WINDOW_SECONDS
+
+
 def test_neither_names_nor_their_digests_stand_in_redis(redis):
     spray(spraying.NAMES_OF_A_NETWORK)
 
