@@ -15,7 +15,8 @@ from django.core.handlers.exception import convert_exception_to_response  # noqa
 from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
 from django.core.signals import request_finished, request_started  # noqa: E402
 from django.db import close_old_connections, reset_queries  # noqa: E402
-from django.urls import get_resolver  # noqa: E402
+from django.http import HttpRequest  # noqa: E402
+from django.urls import ResolverMatch, get_resolver  # noqa: E402
 from django.utils.module_loading import import_string  # noqa: E402
 
 from authserver.kept_answers import KeptAnswers  # noqa: E402
@@ -33,6 +34,18 @@ class MachineHandler(WSGIHandler):
         for name in reversed(settings.MIDDLEWARE_OF_MACHINES):
             handler = convert_exception_to_response(import_string(name)(handler))
         self._middleware_chain = handler
+        self._found: dict[str, ResolverMatch] = {}
+
+    def resolve_request(self, request: HttpRequest) -> ResolverMatch:
+        """A path that names nobody in it leads to the same view each time, and is looked for once."""
+        match = self._found.get(request.path_info)
+        if match is None:
+            match = super().resolve_request(request)
+            # SECURITY: what a path has in it is for strangers to choose: there are more of those than fit into memory.
+            if not match.args and not match.kwargs:
+                self._found[request.path_info] = match
+        request.resolver_match = match
+        return match
 
 
 pages, machines = WSGIHandler(), MachineHandler()

@@ -691,6 +691,13 @@ MUTATIONS = (
         "tests/project/test_logs.py",
     ),
     Mutation(
+        "authserver/wsgi.py",
+        "what a path has in it is for strangers",
+        "if not match.args and not match.kwargs:",
+        "if True:",
+        "tests/project/test_wsgi.py",
+    ),
+    Mutation(
         "authserver/kept_answers.py",
         "a refusal is looked into each time",
         'if status[:3] in {"200", "304"} and len',

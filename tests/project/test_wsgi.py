@@ -68,3 +68,14 @@ def test_which_of_the_two_a_path_belongs_to(paths, handler, monkeypatch):
         wsgi.through_django({"PATH_INFO": path}, None)
 
     assert asked == [handler] * len(paths)
+
+
+def test_what_a_path_has_in_it_is_not_kept(signing_key):
+    machines = wsgi.MachineHandler()
+    machines.load_middleware()
+
+    for _ in range(2):
+        for path in ("/api/v1/me", "/api/v1/sessions/an-id", "/api/v1/sessions/another", "/api/nowhere"):
+            list(machines(environ_of("GET", path), lambda status, headers, _=None: None))
+
+    assert [*machines._found] == ["/api/v1/me"]
