@@ -43,6 +43,7 @@ ON_SQLITE_ALONE = (
     "tests/project/test_doors.py",
     "tests/project/test_env.py",
     "tests/project/test_kept_answers.py",
+    "tests/project/test_kubernetes.py",
     "tests/project/test_lock_check.py",
     "tests/project/test_make.py",
     "tests/project/test_mutations.py",
