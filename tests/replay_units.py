@@ -9,7 +9,6 @@ or write what is root's. Of systemd it proves the version of this machine.
 import http.client
 import json
 import os
-import re
 import secrets
 import shutil
 import subprocess
@@ -27,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 from tests.container import own_systemd  # noqa: E402 - after the path it is found on
 from tests.container.build import files_of_a_commit  # noqa: E402
 from tests.container.dockerfile import Ignore  # noqa: E402
-from tests.container.operations import blocks, paste, paste_secrets_and_settings  # noqa: E402
+from tests.container.operations import paste_by_hand  # noqa: E402
 from tests.postgres import postgres  # noqa: E402
 
 CHECKOUT = Path("/srv/authserver")
@@ -64,8 +63,7 @@ def begin(out: Path) -> None:
     for name in names:
         (CHECKOUT / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, CHECKOUT / name)
-    paste_secrets_and_settings(CHECKOUT)
-    paste(blocks("sh", heading="By hand")[0], folder=CHECKOUT)
+    paste_by_hand(CHECKOUT)
     own_systemd.make_environment(CHECKOUT / ".venv")
     units = [ROOT / "deploy/systemd" / f"{name}.service" for name in ("authserver", "authserver-migrate")]
     own_systemd.become(units, command=[sys.executable, str(Path(__file__).resolve()), "--inside"])
@@ -74,10 +72,8 @@ def begin(out: Path) -> None:
 def inside() -> None:
     begun = time.monotonic()
     with postgres() as url:
-        settings = CHECKOUT / ".env"
-        settings.write_text(
-            re.sub(r"@127\.0\.0\.1/", f"@127.0.0.1:{urlsplit(url).port}/", settings.read_text(encoding="utf-8")), encoding="utf-8"
-        )
+        file = CHECKOUT / "secrets/db-url"
+        file.write_text(file.read_text(encoding="utf-8").replace("@127.0.0.1/", f"@127.0.0.1:{urlsplit(url).port}/"), encoding="utf-8")
         manage("collectstatic", "--noinput")
         systemctl("start", "authserver-migrate")
         say("authserver-migrate: the database is migrated, the first signing key is made")
@@ -89,7 +85,7 @@ def inside() -> None:
         say("authserver: it is ready, and signs in")
         look_at(int(show("MainPID")))
         os.kill(int(show("MainPID")), 9)
-        wait_until_ready()
+        wait_until_restarted()
         assert (show("NRestarts"), sign_in()) == ("1", 200)
         say("killed, it comes back")
         end_in_the_middle_of_a_request()
@@ -162,6 +158,15 @@ def wait_until_ready() -> None:
             pass
         assert time.monotonic() < deadline, show("ActiveState")
         time.sleep(0.2)
+
+
+def wait_until_restarted() -> None:
+    """By what systemd says: the processes of the one that was killed go on answering until systemd has ended them."""
+    deadline = time.monotonic() + READY_WITHIN_SECONDS
+    while show("NRestarts") == "0" or show("ActiveState") != "active":
+        assert time.monotonic() < deadline, show("ActiveState")
+        time.sleep(0.2)
+    wait_until_ready()
 
 
 def manage(*words: str) -> None:

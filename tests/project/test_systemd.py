@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.container.dockerfile import Config, parse
-from tests.container.operations import blocks, paste, paste_secrets_and_settings
+from tests.container.operations import blocks, paste_by_hand
 from tests.e2e.nginx import need
 from tests.e2e.servers import ROOT
 from tests.project.test_docs import settings_that_are_read, start_with
@@ -39,8 +39,7 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkout of somebody who has pasted what the page says, with a stand-in for what they install."""
     need("openssl", "systemd-analyze")
     folder = tmp_path_factory.mktemp("checkout")
-    paste_secrets_and_settings(folder)
-    paste(blocks("sh", heading="By hand")[0], folder=folder)
+    paste_by_hand(folder)
     (folder / ".venv/bin").mkdir(parents=True)
     for program in ("python", "gunicorn"):
         (folder / ".venv/bin" / program).symlink_to("/bin/true")
