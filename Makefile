@@ -15,7 +15,7 @@ BENCH = $(if $(JSON),--json) $(if $(DB),--db $(DB)) $(if $(SECONDS),--seconds $(
 GROWTH = $(if $(JSON),--json) $(if $(USERS),--users $(USERS)) $(if $(SESSIONS),--sessions $(SESSIONS)) $(if $(ENDED),--ended $(ENDED)) \
 	$(if $(REFRESHES),--refreshes $(REFRESHES)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-.PHONY: help run test demo hostile bench bench-growth bench-admin bench-instances screenshots check format translations conformance lock clean
+.PHONY: help run test demo hostile bench bench-growth bench-admin bench-instances screenshots check manifests format translations conformance lock clean
 help: ## list the targets
 	@grep -hE "^[a-z-]+:.*##" $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -54,6 +54,9 @@ check: .venv/.dev ## format, lint, types, migrations, deployment checks
 	ENVIRONMENT=development AUTH_SERVICE__ENV_FILE= $(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python tests/check_deploy.py
 	$(BIN)/python tests/check_lock.py
+
+manifests: .venv/.dev ## hold deploy/kubernetes and the Dockerfiles against kubectl, Kubernetes's schemas and hadolint
+	@$(BIN)/python tests/check_manifests.py
 
 format: .venv/.dev ## write the code in the house's form
 	$(BIN)/ruff format .
