@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 export UV_PYTHON_DOWNLOADS := never
 export UV_SYSTEM_CERTS := 1
 # What was made ready is a database: another folder or another URL is another one.
-READY := $(or $(AUTH_SERVICE__DATA_DIR),data)/.ready-$(firstword $(shell printf %s "$$AUTH_SERVICE__DB_URL" | cksum))
+READY := $(or $(AUTH_SERVICE__DATA_DIR),data)/.ready-$(firstword $(shell printf %s "$$AUTH_SERVICE__DB_URL$$AUTH_SERVICE__DB_URL_FILE" | cksum))
 INSTALL = $(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python -r
 
 BENCH = $(if $(JSON),--json) $(if $(DB),--db $(DB)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(USERS),--users $(USERS)) \
@@ -15,7 +15,7 @@ BENCH = $(if $(JSON),--json) $(if $(DB),--db $(DB)) $(if $(SECONDS),--seconds $(
 GROWTH = $(if $(JSON),--json) $(if $(USERS),--users $(USERS)) $(if $(SESSIONS),--sessions $(SESSIONS)) $(if $(ENDED),--ended $(ENDED)) \
 	$(if $(REFRESHES),--refreshes $(REFRESHES)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-.PHONY: help run test demo hostile bench bench-growth bench-admin bench-instances screenshots check format translations conformance lock clean
+.PHONY: help run test demo hostile bench bench-growth bench-admin bench-instances screenshots check manifests format translations conformance lock clean
 help: ## list the targets
 	@grep -hE "^[a-z-]+:.*##" $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -54,6 +54,9 @@ check: .venv/.dev ## format, lint, types, migrations, deployment checks
 	ENVIRONMENT=development AUTH_SERVICE__ENV_FILE= $(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python tests/check_deploy.py
 	$(BIN)/python tests/check_lock.py
+
+manifests: .venv/.dev ## hold deploy/kubernetes and the Dockerfiles against kubectl, Kubernetes's schemas and hadolint
+	@$(BIN)/python tests/check_manifests.py
 
 format: .venv/.dev ## write the code in the house's form
 	$(BIN)/ruff format .

@@ -135,6 +135,14 @@ class Environment:
     def optional_secrets(self, name: str) -> tuple[str, ...]:
         return self.secrets(name) if self._secret_text(name) is not None else ()
 
+    def url(self, name: str, *, default: str) -> str:
+        """An URL, which may hold a password: given as NAME or in the file that NAME_FILE names."""
+        value = self._secret_text(name)
+        if value is not None and len(value.splitlines()) > 1:
+            # SECURITY: what stands in it stays out of the message.
+            raise ConfigurationError(f"{name} has several lines, but must be one URL.")
+        return default if value is None else value
+
     def explain(self, name: str, note: str) -> None:
         """Accept a variable that has no effect, and say so in the notes when it is set."""
         if self._raw(name) is not None or self._values.get(f"{name}_FILE"):
@@ -175,9 +183,12 @@ class Environment:
         if path is None:
             return value
         try:
-            return Path(path).read_text(encoding="utf-8").strip()
+            content = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{name}_FILE names {path}, which cannot be read: {error}.") from None
+        if not content:  # a mount that failed must not pass for a setting that is not set
+            raise ConfigurationError(f"{name}_FILE names {path}, which is empty.")
+        return content
 
     @staticmethod
     def _ensure_strong(name: str, value: str) -> None:

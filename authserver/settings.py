@@ -132,7 +132,7 @@ FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler
 APPEND_SLASH = False  # A redirect would lose or re-post a body.
 
 # --- Storage -----------------------------------------------------------------------------------
-DB_URL = env.text("AUTH_SERVICE__DB_URL", default=f"sqlite:///{DATA_DIR}/auth.db")
+DB_URL = env.url("AUTH_SERVICE__DB_URL", default=f"sqlite:///{DATA_DIR}/auth.db")
 try:
     _database: dict[str, Any] = dict(dj_database_url.parse(DB_URL))
 except (ValueError, KeyError, dj_database_url.UnknownSchemeError):
@@ -205,13 +205,13 @@ BROWSER_SESSION_MAX_AGE = env.seconds("AUTH_SERVICE__BROWSER_SESSION_MAX_AGE", d
 ENABLE_RATE_LIMITING = env.flag("AUTH_SERVICE__ENABLE_RATE_LIMITING", default=True)
 RATE_LIMIT_PER_IP = env.rate("AUTH_SERVICE__RATE_LIMIT_PER_IP", default="1200/m")
 RATE_LIMIT_FAILURES_PER_IP = env.rate("AUTH_SERVICE__RATE_LIMIT_FAILURES_PER_IP", default="20/5m")
-REDIS_URL = env.text("AUTH_SERVICE__REDIS_URL", default="")
+REDIS_URL = env.url("AUTH_SERVICE__REDIS_URL", default="")
 CACHES = caches.settings_of(REDIS_URL)
 RATELIMIT_USE_CACHE = "ceilings"
 RATELIMIT_FAIL_OPEN = True  # for a counter that vanished between two questions; without Redis this process counts
 
 # --- E-mail ------------------------------------------------------------------------------------
-EMAIL_URL = env.text("AUTH_SERVICE__EMAIL_URL", default="console:" if DEVELOPMENT else "")
+EMAIL_URL = env.url("AUTH_SERVICE__EMAIL_URL", default="console:" if DEVELOPMENT else "")
 # EMAIL_BACKEND, EMAIL_HOST and the others, and DEFAULT_FROM_EMAIL.
 globals().update(email_url.settings_of(EMAIL_URL, issuer_host=_issuer.hostname, folder=BASE_DIR))
 

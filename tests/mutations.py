@@ -743,6 +743,7 @@ MUTATIONS = (
     Mutation(
         "authserver/env.py", "the value itself", "a value of {len(value)} characters", "the value {value}", "tests/project/test_env.py"
     ),
+    Mutation("authserver/env.py", "what stands in it", "has several lines", "is {value!r}", "tests/project/test_env.py"),
     Mutation(
         "accounts/authentication.py",
         "the same work",

@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.container import compose, contents  # noqa: E402 - after the path they are found on
 from tests.container.build import Image, build  # noqa: E402
-from tests.container.operations import paste_secrets_and_settings  # noqa: E402
+from tests.container.operations import paste_for_compose  # noqa: E402
 from tests.container.running import Container, own_network, stop  # noqa: E402
 from tests.postgres import postgres  # noqa: E402
 
@@ -62,14 +62,14 @@ def replay(folder: Path) -> None:
         say(line)
 
     operator = folder / "operator"
-    paste_secrets_and_settings(operator)
+    paste_for_compose(operator)
     services = compose.load(operator)
     own_network(compose.gateway())
     with postgres() as database_url:
         log = run_as_composed(image, services, operator=operator, database_url=database_url)
 
     used = [path.read_text(encoding="utf-8").strip() for path in (operator / "secrets").iterdir()]
-    used += [services["db"].environment["POSTGRES_PASSWORD"], PASSWORD]
+    used.append(PASSWORD)
     for secret in used:
         found = contents.find(secret, [*image.tree.layers, log])
         assert found == [], f"secrets in {found}"

@@ -43,10 +43,12 @@ ON_SQLITE_ALONE = (
     "tests/project/test_doors.py",
     "tests/project/test_env.py",
     "tests/project/test_kept_answers.py",
+    "tests/project/test_kubernetes.py",
     "tests/project/test_lock_check.py",
     "tests/project/test_make.py",
     "tests/project/test_mutations.py",
     "tests/project/test_openapi.py",
+    "tests/project/test_systemd.py",
     "tests/project/test_translations.py",
 )
 ON_POSTGRESQL_ALONE = (

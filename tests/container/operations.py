@@ -32,6 +32,18 @@ def paste(script: str, *, folder: Path) -> None:
 
 
 def paste_secrets_and_settings(folder: Path) -> None:
-    """What compose.yaml asks for: the files of secrets, and .env."""
+    """What every way to run it asks for: the files of secrets, and .env."""
     for block in blocks("sh", heading="Secrets and settings"):
         paste(block, folder=folder)
+
+
+def paste_for_compose(folder: Path) -> None:
+    """What compose.yaml asks for."""
+    paste_secrets_and_settings(folder)
+    paste(blocks("sh", heading="In containers")[0], folder=folder)
+
+
+def paste_by_hand(folder: Path) -> None:
+    """What a server of this machine asks for. The database that it names is somewhere else in tests."""
+    paste_secrets_and_settings(folder)
+    paste(blocks("sh", heading="By hand")[0], folder=folder)

@@ -28,9 +28,8 @@ class Container:
     def __init__(self, image: Image, service: Service, *, operator: Path, database_url: str) -> None:
         self.image, self.service, self.operator = image, service, operator
         self.log = operator / f"{service.name}.log"
-        given = service.environment["AUTH_SERVICE__DB_URL"]
-        database = {"AUTH_SERVICE__DB_URL": given.replace("@db:5432/", f"@db:{urlsplit(database_url).port}/")}
-        self._environment = {"HOME": "/nonexistent", "HOSTNAME": service.name} | image.config.environment | service.environment | database
+        self._database_port = urlsplit(database_url).port
+        self._environment = {"HOME": "/nonexistent", "HOSTNAME": service.name} | image.config.environment | service.environment
 
     def prepare(self) -> None:
         """Names, secrets and memory folders; the rest becomes read-only, as the service asks for."""
@@ -38,9 +37,12 @@ class Container:
         assert values["read_only"] is True
         tree.add_layer()
         tree.path("/etc/hosts").write_text("127.0.0.1 localhost db redis\n", encoding="utf-8")
-        tree.seal(writable=[*values["tmpfs"], "/dev/shm", "/run/secrets"])  # noqa: S108 - an engine always gives it
+        memory = [each.partition(":")[0] for each in values["tmpfs"]]
+        tree.seal(writable=[*memory, "/dev/shm", "/run/secrets"])  # noqa: S108 - an engine always gives it
         for name in values["secrets"]:
             shutil.copy(self.operator / secret_files()[name], tree.path(f"/run/secrets/{name}"))
+        url = tree.path("/run/secrets/db-url")
+        url.write_text(url.read_text(encoding="utf-8").replace("@db:5432/", f"@db:{self._database_port}/"), encoding="utf-8")
 
     def run(self, *words: str) -> str:
         done = self._done(*words)

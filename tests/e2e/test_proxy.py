@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.container.operations import blocks, paste, paste_secrets_and_settings
+from tests.container.operations import paste_by_hand
 from tests.e2e.nginx import configuration, make_certificate, need, nginx
 from tests.e2e.servers import ROOT, clean_environment, run, serving
 from tests.postgres import free_port, postgres
@@ -56,17 +56,15 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     need("nginx", "openssl")
     folder = tmp_path_factory.mktemp("production")
-    paste_secrets_and_settings(folder)
-    [settings] = blocks("sh", heading="By hand")[:1]
-    paste(settings, folder=folder)
+    paste_by_hand(folder)
     make_certificate(folder, host=HOST)
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         patch.setenv("no_proxy", "localhost,127.0.0.1")  # httpx would ask a developer's proxy for them
         url = stack.enter_context(postgres()) if os.environ.get("TEST_DB_URL") else f"sqlite:///{folder}/auth.db"
         server_port = free_port()
+        (folder / "secrets/db-url").write_text(url, encoding="utf-8")
         environment = clean_environment(
             AUTH_SERVICE__ENV_FILE=str(folder / ".env"),
-            AUTH_SERVICE__DB_URL=url,
             AUTH_SERVICE__METRICS_TOKEN=secrets.token_urlsafe(48),
             PORT=str(server_port),
             WEB_CONCURRENCY="2",

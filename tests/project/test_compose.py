@@ -16,7 +16,7 @@ import yaml
 from deploy.gateway_configuration import TEMPLATES, render
 from tests.container import compose
 from tests.container.dockerfile import Config, parse
-from tests.container.operations import blocks, paste, paste_secrets_and_settings
+from tests.container.operations import blocks, paste, paste_for_compose
 from tests.e2e.nginx import find_program, make_certificate, need
 from tests.project.test_docs import settings_that_are_read, start_with
 
@@ -29,7 +29,7 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("openssl") is None:
         pytest.fail("openssl is not installed") if os.environ.get("CI") == "true" else pytest.skip("openssl is not installed")
     folder = tmp_path_factory.mktemp("operator")
-    paste_secrets_and_settings(folder)
+    paste_for_compose(folder)
     return folder
 
 
@@ -38,11 +38,11 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("service", ["server", "migrate"])
 def test_compose_gives_the_server_settings_that_exist(operator: Path, service: str) -> None:
-    names = compose.load(operator)[service].environment.keys() - {"POSTGRES_PASSWORD"}
+    names = compose.load(operator)[service].environment.keys()
     files = {name for name in names if name.endswith("_FILE") and name.removesuffix("_FILE") in settings_that_are_read()}
 
     assert names - files - settings_that_are_read() == set()
-    assert len(files) == 3
+    assert len(files) == 4
 
 
 def test_the_server_starts_with_what_compose_gives_it(operator: Path) -> None:
@@ -81,8 +81,8 @@ def test_what_the_person_sets_reaches_the_server_unless_the_file_needs_it_otherw
     assert settings["WEB_CONCURRENCY"] == 7
 
 
-def test_without_a_password_compose_says_where_to_read_on(tmp_path: Path) -> None:
-    with pytest.raises(compose.MissingError, match=r"POSTGRES_PASSWORD: .*docs/operations\.md"):
+def test_without_an_issuer_compose_says_where_to_read_on(tmp_path: Path) -> None:
+    with pytest.raises(compose.MissingError, match=r"AUTH_SERVICE__JWT_ISSUER: .*docs/operations\.md"):
         compose.load(tmp_path)
 
 
@@ -93,6 +93,24 @@ def test_every_service_runs_without_privileges_in_a_tree_that_it_cannot_write_to
         assert service.values["security_opt"] == ["no-new-privileges:true"], service.name
         assert "privileged" not in service.values, service.name
         assert service.values.get("user", "") not in {"root", "0"}, service.name
+
+
+def test_no_secret_of_the_file_is_a_variable(operator: Path) -> None:
+    services = compose.load(operator).values()
+
+    assert [name for service in services for name in service.environment if "PASSWORD" in name and not name.endswith("_FILE")] == []
+    assert {name for service in services for name in service.values.get("secrets", [])} == compose.secret_files().keys()
+
+
+def test_what_a_service_may_take_of_the_machine_is_bounded(operator: Path) -> None:
+    services = compose.load(operator)
+
+    for name in ("server", "migrate", "redis"):
+        assert re.fullmatch(r"\d+m", services[name].values["mem_limit"]), name
+        assert [each for each in services[name].values["tmpfs"] if ":size=" not in each] == []
+    assert [name for name in ("server", "migrate", "db", "redis") if "pids_limit" not in services[name].values] == []
+    [most] = re.findall(r"(\d+)mb", str(services["redis"].values["command"]))
+    assert int(services["redis"].values["mem_limit"].removesuffix("m")) > int(most)
 
 
 def test_only_the_server_and_its_gateway_can_be_reached_and_only_from_this_machine(operator: Path) -> None:
@@ -224,7 +242,9 @@ def test_the_secrets_are_where_compose_looks_for_them_and_closed_to_other_users(
     files = {operator / name for name in compose.secret_files().values()}
 
     assert {*(operator / "secrets").iterdir()} == files
-    assert {len(file.read_text().strip()) for file in files} == {64}
+    password = (operator / "secrets/db-password").read_text().strip()
+    assert (operator / "secrets/db-url").read_text() == f"postgresql://authserver:{password}@db:5432/authserver\n"
+    assert {len(file.read_text().strip()) for file in files - {operator / "secrets/db-url"}} == {64}
     assert {mode_of(file) for file in files} == {0o644}  # a container reads them as a user of its own
     assert mode_of(operator / "secrets") == 0o700
     assert mode_of(operator / ".env") == 0o600
@@ -235,7 +255,8 @@ def test_making_the_secrets_again_leaves_them_as_they_are(operator: Path, tmp_pa
     before = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
     (tmp_path / "secrets" / "token-keys").unlink()
 
-    paste(blocks("sh", heading="Secrets and settings")[0], folder=tmp_path)
+    for heading in ("Secrets and settings", "In containers"):
+        paste(blocks("sh", heading=heading)[0], folder=tmp_path)
 
     after = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
     assert {path.name for path in before if after[path] != before[path]} == {"token-keys"}

@@ -32,6 +32,7 @@ NOT_NEEDED = {
     "Dockerfile",
     "Makefile",
     "README.md",
+    "SECURITY.md",
 }
 NOT_NEEDED |= {"compose.yaml", "docs", "examples", "pyproject.toml", "requirements-dev.txt", "tests"}
 

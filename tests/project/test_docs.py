@@ -37,6 +37,13 @@ def test_every_setting_that_is_read_has_a_heading_and_no_other_name_has() -> Non
     assert documented == settings_that_are_read()
 
 
+def test_the_page_names_every_setting_that_may_stand_in_a_file() -> None:
+    known = server_settings.env._known
+    named = set(re.findall(r"`(AUTH_SERVICE__\w+)`", section("docs/settings.md", "Secrets in files")))
+
+    assert named == {name for name in known if f"{name}_FILE" in known}
+
+
 def test_every_example_of_a_setting_is_accepted_by_the_server() -> None:
     examples = dict(EXAMPLE.findall(read("docs/settings.md")))
     old_names = {"AUTH_SERVICE__MASTER_KEY", "AUTH_SERVICE__PUBLIC_KEY_PATH"}

@@ -239,6 +239,42 @@ def test_secrets_that_are_optional_may_be_missing():
     assert environment(STRONG).optional_secrets(NAME) == (STRONG,)
 
 
+# --- URLs, which may hold a password -----------------------------------------------------------
+
+
+def test_an_url_is_read_from_its_variable_or_from_a_file_without_the_end_of_its_line(tmp_path):
+    (tmp_path / "url").write_text("redis://:hunter2@host/0\n", encoding="utf-8")
+
+    assert environment("redis://host").url(NAME, default="") == "redis://host"
+    assert environment(**{f"{NAME}_FILE": str(tmp_path / "url")}).url(NAME, default="") == "redis://:hunter2@host/0"
+    assert environment().url(NAME, default="redis://localhost") == "redis://localhost"
+
+
+def test_an_url_in_both_places_is_refused(tmp_path):
+    (tmp_path / "url").write_text("redis://:hunter2@host/0", encoding="utf-8")
+    both = environment("redis://host", **{f"{NAME}_FILE": str(tmp_path / "url")})
+
+    assert f"{NAME} and {NAME}_FILE are both set. Keep one." in line_of(lambda: both.url(NAME, default=""))
+
+
+@pytest.mark.parametrize("content", ["", "\n", " \n\n"])
+def test_an_empty_file_does_not_pass_for_no_setting(tmp_path, content):
+    (tmp_path / "file").write_text(content, encoding="utf-8")
+    given = environment(**{f"{NAME}_FILE": str(tmp_path / "file")})
+
+    for read in (lambda: given.url(NAME, default=""), lambda: given.secrets(NAME), lambda: given.optional_secrets(NAME)):
+        assert f"{NAME}_FILE names {tmp_path}/file, which is empty" in line_of(read)
+
+
+def test_an_url_of_several_lines_is_refused_and_not_shown(tmp_path):
+    (tmp_path / "url").write_text("redis://:hunter2@host/0\nredis://:hunter3@host/1\n", encoding="utf-8")
+
+    line = line_of(lambda: environment(**{f"{NAME}_FILE": str(tmp_path / "url")}).url(NAME, default=""))
+
+    assert f"{NAME} has several lines, but must be one URL." in line
+    assert "hunter" not in line
+
+
 # --- Names -------------------------------------------------------------------------------------
 
 
@@ -437,10 +473,14 @@ def test_production_with_all_it_needs_starts(check):
 
 
 def test_production_with_secrets_in_files_starts(check, tmp_path):
-    for name, value in SECRETS.items():
+    secrets = {name: PRODUCTION[name] for name in (*SECRETS, "AUTH_SERVICE__DB_URL")} | {
+        "AUTH_SERVICE__REDIS_URL": "rediss://:hunter2@redis.example.com",
+        "AUTH_SERVICE__EMAIL_URL": "submission://user:hunter2@mail.example.com",
+    }
+    for name, value in secrets.items():
         (tmp_path / name).write_text(value + "\n", encoding="utf-8")
-    files = {f"{name}_FILE": str(tmp_path / name) for name in SECRETS}
-    others = {name: value for name, value in PRODUCTION.items() if name not in SECRETS}
+    files = {f"{name}_FILE": str(tmp_path / name) for name in secrets}
+    others = {name: value for name, value in PRODUCTION.items() if name not in secrets}
 
     assert check(others | files).returncode == 0
 
