@@ -129,6 +129,7 @@ THREADS = 4  # of each process
 WSGI_APPLICATION = "authserver.wsgi.application"
 # No page takes a file: of one that is sent all the same nothing reaches a disk, and what is too large for memory is passed over.
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+CSRF_FAILURE_VIEW = "authserver.pages.forged"
 APPEND_SLASH = False  # A redirect would lose or re-post a body.
 
 # --- Storage -----------------------------------------------------------------------------------
@@ -242,8 +243,7 @@ LOGGING: dict[str, Any] = {
         # Our own refusals carry their reason and error_id; Django's line about the same answer adds nothing.
         "django.request": {"level": "CRITICAL"},
         "django.security": {"level": "CRITICAL"},
-        # These two are no answers that we render: nothing else would tell of them.
-        "django.security.csrf": {"level": "WARNING"},
+        # This is no answer that we render: nothing else would tell of it.
         "django.security.SuspiciousSession": {"level": "WARNING"},
     },
 }

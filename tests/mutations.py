@@ -711,6 +711,7 @@ MUTATIONS = (
         "return scheme",
         "tests/project/test_metrics.py",
     ),
+    Mutation("authserver/pages.py", "only what stands before", 'reason.partition(" - ")[0]', "reason", "tests/project/test_logs.py"),
     Mutation("authserver/pages.py", "a token that is not set", ' == "bearer" and is_it', ' == "bearer"', "tests/project/test_metrics.py"),
     Mutation(
         "oauth/client_labels.py",

@@ -67,6 +67,7 @@ ON_POSTGRESQL_ALONE = (
     "tests/e2e/test_guide.py",
     "tests/e2e/test_http.py",
     "tests/e2e/test_lockout.py",
+    "tests/e2e/test_log_secrecy.py",
     "tests/e2e/test_metrics.py",
     "tests/e2e/test_moving_in.py",
     "tests/e2e/test_python_client.py",
