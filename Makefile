@@ -79,7 +79,8 @@ conformance: .venv/.dev ## write docs/conformance.md out of the marks of the tes
 
 lock: .venv/.uv ## resolve the dependencies of pyproject.toml anew
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header pyproject.toml -o requirements.txt
-	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header pyproject.toml --group dev -o requirements-dev.txt -c requirements.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header pyproject.toml --extra otel -o requirements-otel.txt -c requirements.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header pyproject.toml --extra otel --group dev -o requirements-dev.txt -c requirements-otel.txt
 
 clean: ## remove the environment and the development database
 	rm -rf .venv data staticfiles

@@ -135,6 +135,10 @@ class Environment:
     def optional_secrets(self, name: str) -> tuple[str, ...]:
         return self.secrets(name) if self._secret_text(name) is not None else ()
 
+    def beginning_with(self, prefix: str) -> dict[str, str]:
+        """The variables of somebody else's that are set, as they are."""
+        return {name: value for name, value in self._values.items() if name.startswith(prefix) and value.strip()}
+
     def explain(self, name: str, note: str) -> None:
         """Accept a variable that has no effect, and say so in the notes when it is set."""
         if self._raw(name) is not None or self._values.get(f"{name}_FILE"):

@@ -13,7 +13,7 @@ import allauth
 import dj_database_url
 import django_stubs_ext
 
-from authserver import __version__, admin_hosts, caches, email_url
+from authserver import __version__, admin_hosts, caches, email_url, otel
 from authserver.env import ConfigurationError, Environment
 from oauth import origins
 
@@ -250,6 +250,14 @@ LOGGING: dict[str, Any] = {
 
 # --- Metrics -----------------------------------------------------------------------------------
 METRICS_TOKEN = env.secret("AUTH_SERVICE__METRICS_TOKEN", default=str)
+
+# --- Traces (authserver.tracing) -----------------------------------------------------------------
+# OpenTelemetry reads its variables out of the process's environment: those of the file are put there.
+os.environ.update(env.beginning_with(otel.PREFIX))
+TRACING = otel.is_wanted(os.environ)
+if TRACING and not otel.is_installed():
+    TRACING = False
+    env.notes.append(otel.NOT_INSTALLED)
 
 # --- Of the older service -----------------------------------------------------------------------
 env.explain(

@@ -22,6 +22,7 @@ cffi==2.1.1 ; platform_python_implementation != 'PyPy' \\
     --hash=sha256:{"a" * 64} \\
     --hash=sha256:{"b" * 64}
     # via
+    #   -c requirements.txt
     #   authserver (pyproject.toml)
     #   pynacl
 pynacl==1.6.2 \\
@@ -42,7 +43,7 @@ def test_each_entry_is_read_with_its_hashes_and_who_asks_for_it(tmp_path):
 def test_a_line_that_is_not_understood_is_not_passed_over(tmp_path):
     (tmp_path / "requirements.txt").write_text(LOCK + "redis>=8\n")
 
-    with pytest.raises(ValueError, match=r"requirements\.txt:10 cannot be read: 'redis>=8'"):
+    with pytest.raises(ValueError, match=r"requirements\.txt:11 cannot be read: 'redis>=8'"):
         locked.read(tmp_path / "requirements.txt")
 
 
@@ -152,6 +153,7 @@ def test_the_bill_lists_what_is_locked_with_its_hashes_licence_and_dependencies(
     assert components["redis"]["purl"] in wants[components["django-redis"]["purl"]]
     assert components["django"]["purl"] in wants["authserver"]
     assert components["redis"]["purl"] not in wants["authserver"]
+    assert (components["redis"]["scope"], components["opentelemetry-sdk"]["scope"]) == ("required", "optional")
     # What is for other machines is on the list, and says so.
     assert (components["colorama"]["scope"], components["colorama"]["properties"][0]["value"]) == ("optional", "sys_platform == 'win32'")
     assert {name for name, component in components.items() if "licenses" not in component and not component.get("properties")} == set()

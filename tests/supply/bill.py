@@ -1,4 +1,4 @@
-"""Write the bill of materials, build/authserver.cdx.json: CycloneDX 1.6, of what requirements.txt locks."""
+"""Write the bill of materials, build/authserver.cdx.json: CycloneDX 1.6, of what the lock files of the server hold."""
 
 import sys
 from pathlib import Path
@@ -14,14 +14,14 @@ from packageurl import PackageURL
 
 from authserver import __version__
 from tests.supply.licences import licence_of
-from tests.supply.locked import OURS, ROOT, Package, read
+from tests.supply.locked import OURS, ROOT, RUNTIME, Package, read
 
 FILE = ROOT / "build" / "authserver.cdx.json"
 
 _licences = LicenseFactory()
 
 
-def component_of(package: Package) -> Component:
+def component_of(package: Package, *, is_required: bool) -> Component:
     """One package. Without a licence, and optional, where its marker does not hold: nothing of it is here to read. Raises Unknown."""
     distribution = package.distribution()
     purl = PackageURL("pypi", name=package.name, version=package.version)
@@ -31,7 +31,7 @@ def component_of(package: Package) -> Component:
         name=package.name,
         version=package.version,
         purl=purl,
-        scope=ComponentScope.REQUIRED if distribution else ComponentScope.OPTIONAL,
+        scope=ComponentScope.REQUIRED if distribution and is_required else ComponentScope.OPTIONAL,
         licenses=[_licences.make_with_expression(licence_of(package.name, distribution))] if distribution else [],
         # Of every file that pip may take for it: which one that is depends on the machine.
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=digest) for digest in package.hashes],
@@ -47,7 +47,8 @@ def bill_of(packages: list[Package]) -> Bom:
         version=__version__,
         licenses=[_licences.make_with_expression("MIT")],
     )
-    components = {package.name: component_of(package) for package in packages}
+    required = {package.name for package in read(RUNTIME)}
+    components = {package.name: component_of(package, is_required=package.name in required) for package in packages}
     bom = Bom(components=components.values())
     bom.metadata.component = root
     for owner, component in {OURS: root, **components}.items():

@@ -39,6 +39,7 @@ READ_BY_HAND = {
     "django-ratelimit": ("Apache-2.0", "1104c22b1e2fb20b"),
     "drf-spectacular-sidecar": ("BSD-3-Clause AND Apache-2.0 AND MIT", "f5346c9981fac1bd"),  # Swagger UI and Redoc are in it
     "fido2": ("BSD-2-Clause AND Apache-2.0 AND MPL-2.0", "4c69b3657337a90d"),
+    "protobuf": ("BSD-3-Clause", "6e5e117324afd944"),
     "qrcode": ("BSD-3-Clause AND MIT", "40dfb903c94ee3f7"),
     "sqlparse": ("BSD-3-Clause", "c1938235b80d39e9"),
     "uritemplate": ("BSD-3-Clause OR Apache-2.0", "3cfc9f01cdeec929"),
@@ -129,7 +130,12 @@ def main(arguments: list[str]) -> int:
     text = PAGE.read_text(encoding="utf-8")
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)
-    PAGE.write_text(f"{head}{BEGIN}\n\n{table(packages, before=rest)}\n\n{END}{tail}", encoding="utf-8")
+    try:
+        written = table(packages, before=rest)
+    except (Unknown, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    PAGE.write_text(f"{head}{BEGIN}\n\n{written}\n\n{END}{tail}", encoding="utf-8")
     return 0
 
 

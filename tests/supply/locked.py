@@ -7,6 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RUNTIME = ROOT / "requirements.txt"
+EVERYTHING = ROOT / "requirements-otel.txt"  # the same, and what traces need where they are wanted
 OURS = "authserver"
 
 _ENTRY = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:\[[^\]]*\])?==(?P<version>[^\s;\\]+)(?: ; (?P<marker>[^\\]+?))?(?: \\)?")
@@ -37,7 +38,7 @@ class Package:
         return found
 
 
-def read(path: Path = RUNTIME) -> list[Package]:
+def read(path: Path = EVERYTHING) -> list[Package]:
     """In the order of the file. Raises ValueError for a line that is none of a lock file (tests/check_lock.py says which those are)."""
     packages: list[Package] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
@@ -45,8 +46,8 @@ def read(path: Path = RUNTIME) -> list[Package]:
             packages.append(Package(entry["name"], entry["version"], entry["marker"] or ""))
         elif packages and (digest := _HASH.fullmatch(line)):
             packages[-1].hashes.append(digest["digest"])
-        elif line == "    # via":
-            continue  # the names follow, a line each
+        elif line == "    # via" or line.startswith("    #   -c "):
+            continue  # the names follow, a line each; and where else the same version is locked
         elif packages and (via := _VIA.fullmatch(line)):
             packages[-1].wanted_by.append(via["name"])
         else:
