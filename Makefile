@@ -15,7 +15,7 @@ BENCH = $(if $(JSON),--json) $(if $(DB),--db $(DB)) $(if $(SECONDS),--seconds $(
 GROWTH = $(if $(JSON),--json) $(if $(USERS),--users $(USERS)) $(if $(SESSIONS),--sessions $(SESSIONS)) $(if $(ENDED),--ended $(ENDED)) \
 	$(if $(REFRESHES),--refreshes $(REFRESHES)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-.PHONY: help run test demo hostile bench bench-growth bench-admin bench-instances screenshots check manifests format translations conformance lock clean
+.PHONY: help run test demo hostile bench bench-growth bench-admin bench-instances screenshots check manifests format translations conformance lock clean bom audit licences
 help: ## list the targets
 	@grep -hE "^[a-z-]+:.*##" $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -47,13 +47,25 @@ bench-instances: .venv/.dev ## measure one, two and four instances behind nginx,
 screenshots: .venv/.dev ## pictures of the admin: all into build/screenshots, a few into docs/images
 	$(BIN)/python -m tests.screenshots
 
-check: .venv/.dev ## format, lint, types, migrations, deployment checks
+check: .venv/.dev ## format, lint, types, migrations, deployment checks, lock files, licences, known flaws
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
 	ENVIRONMENT=development AUTH_SERVICE__ENV_FILE= $(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python tests/check_deploy.py
 	$(BIN)/python tests/check_lock.py
+	$(BIN)/python -m tests.supply.licences --check
+	@$(BIN)/python -m tests.supply.bill
+	@$(BIN)/python -m tests.supply.audit --if-reachable
+
+bom: .venv/.dev ## write the bill of materials, build/authserver.cdx.json
+	@$(BIN)/python -m tests.supply.bill
+
+audit: .venv/.dev ## ask what is known against the locked packages (SERVICE=osv)
+	@$(BIN)/python -m tests.supply.audit $(if $(SERVICE),--vulnerability-service $(SERVICE))
+
+licences: .venv/.dev ## write docs/licences.md out of what is installed
+	$(BIN)/python -m tests.supply.licences
 
 manifests: .venv/.dev ## hold deploy/kubernetes and the Dockerfiles against kubectl, Kubernetes's schemas and hadolint
 	@$(BIN)/python tests/check_manifests.py
@@ -70,7 +82,8 @@ conformance: .venv/.dev ## write docs/conformance.md out of the marks of the tes
 
 lock: .venv/.uv ## resolve the dependencies of pyproject.toml anew
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header pyproject.toml -o requirements.txt
-	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header pyproject.toml --group dev -o requirements-dev.txt -c requirements.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header pyproject.toml --extra otel -o requirements-otel.txt -c requirements.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header pyproject.toml --extra otel --group dev -o requirements-dev.txt -c requirements-otel.txt
 
 clean: ## remove the environment and the development database
 	rm -rf .venv data staticfiles

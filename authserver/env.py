@@ -143,6 +143,10 @@ class Environment:
             raise ConfigurationError(f"{name} has several lines, but must be one URL.")
         return default if value is None else value
 
+    def beginning_with(self, prefix: str) -> dict[str, str]:
+        """The variables of somebody else's that are set, as they are."""
+        return {name: value for name, value in self._values.items() if name.startswith(prefix) and value.strip()}
+
     def explain(self, name: str, note: str) -> None:
         """Accept a variable that has no effect, and say so in the notes when it is set."""
         if self._raw(name) is not None or self._values.get(f"{name}_FILE"):

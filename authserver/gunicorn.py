@@ -108,6 +108,10 @@ def post_worker_init(worker: Any) -> None:
     even_time.pace.poll()
     shared_store.shared.watch()
     housekeeping.poll()
+    if settings.TRACING:
+        from authserver import tracing
+
+        tracing.start()
 
 
 def worker_exit(server: Any, worker: Any) -> None:
@@ -119,6 +123,10 @@ def worker_exit(server: Any, worker: Any) -> None:
         key_set_use.tally.flush()
     except DatabaseError as error:
         server.log.warning("The last answers of the key set were not written down: %s", type(error).__name__)
+    if settings.TRACING:
+        from authserver import tracing
+
+        tracing.stop()
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -10,6 +10,8 @@ from typing import Any
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "request", "status_code"}
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+# What a line of a request says of it besides; the trace, where there are traces (authserver.tracing).
+describe_request: Callable[[], dict[str, str]] = dict
 
 
 @contextmanager
@@ -25,7 +27,7 @@ def serving(request_id: str) -> Iterator[None]:
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
     extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
     request_id = _request_id.get()
-    return extra if request_id is None else extra | {"request_id": request_id}
+    return extra if request_id is None else extra | {"request_id": request_id} | describe_request()
 
 
 class JSONFormatter(logging.Formatter):

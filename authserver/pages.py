@@ -23,6 +23,7 @@ from oauth.http import NO_STORE, only, render, renders_oauth_errors, respond, st
 NOTHING_HERE = "There is nothing here."
 
 logger = logging.getLogger("authserver.failures")
+refusals = logging.getLogger("authserver.refusals")
 
 
 @renders_oauth_errors
@@ -75,6 +76,16 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     )
 
 
+def forged(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """A form that another site may have sent, or whose cookie is gone (CSRF_FAILURE_VIEW)."""
+    error_id = secrets.token_hex(8)
+    # SECURITY: only what stands before the dash: after it Django quotes Origin and Referer, and that may be an address with a code in it.
+    kind = reason.partition(" - ")[0]
+    refusals.warning("refused", extra={"error": "forged_form", "reason": kind, "status": 403, "error_id": error_id})
+    text = _("It came from another site, or it was open for too long. Go back, load the page again, and send it once more.")
+    return _error_page(request, _("This form was not accepted"), text, 403, error_id=error_id)
+
+
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """For machines as everywhere; a person who mistyped an address gets a page."""
     if not _is_for_a_person(request):
@@ -93,7 +104,9 @@ def unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """A bug. The traceback is in the log under the error_id of the answer."""
     error_id = secrets.token_hex(8)
-    logger.error("internal error", exc_info=sys.exc_info(), extra={"error_id": error_id, "path": request.path})
+    # Not the path: somebody may have put a token where an id belongs.
+    route = request.resolver_match.route if request.resolver_match else ""
+    logger.error("internal error", exc_info=sys.exc_info(), extra={"error_id": error_id, "route": route})
     if _is_for_a_person(request):
         text = _("The server failed. It is not your fault. Tell whoever runs it the number below.")
         return _error_page(request, _("Something went wrong"), text, 500, error_id=error_id)

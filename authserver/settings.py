@@ -13,7 +13,7 @@ import allauth
 import dj_database_url
 import django_stubs_ext
 
-from authserver import __version__, admin_hosts, caches, email_url
+from authserver import __version__, admin_hosts, caches, email_url, otel
 from authserver.env import ConfigurationError, Environment
 from oauth import origins
 
@@ -129,6 +129,7 @@ THREADS = 4  # of each process
 WSGI_APPLICATION = "authserver.wsgi.application"
 # No page takes a file: of one that is sent all the same nothing reaches a disk, and what is too large for memory is passed over.
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+CSRF_FAILURE_VIEW = "authserver.pages.forged"
 APPEND_SLASH = False  # A redirect would lose or re-post a body.
 
 # --- Storage -----------------------------------------------------------------------------------
@@ -242,14 +243,21 @@ LOGGING: dict[str, Any] = {
         # Our own refusals carry their reason and error_id; Django's line about the same answer adds nothing.
         "django.request": {"level": "CRITICAL"},
         "django.security": {"level": "CRITICAL"},
-        # These two are no answers that we render: nothing else would tell of them.
-        "django.security.csrf": {"level": "WARNING"},
+        # This is no answer that we render: nothing else would tell of it.
         "django.security.SuspiciousSession": {"level": "WARNING"},
     },
 }
 
 # --- Metrics -----------------------------------------------------------------------------------
 METRICS_TOKEN = env.secret("AUTH_SERVICE__METRICS_TOKEN", default=str)
+
+# --- Traces (authserver.tracing) -----------------------------------------------------------------
+# OpenTelemetry reads its variables out of the process's environment: those of the file are put there.
+os.environ.update(env.beginning_with(otel.PREFIX))
+TRACING = otel.is_wanted(os.environ)
+if TRACING and not otel.is_installed():
+    TRACING = False
+    env.notes.append(otel.NOT_INSTALLED)
 
 # --- Of the older service -----------------------------------------------------------------------
 env.explain(

@@ -1,7 +1,7 @@
 """The WSGI application that gunicorn serves: pages pass all middleware, and the requests of programs what concerns them."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import django
@@ -57,7 +57,11 @@ def through_django(environ: dict[str, Any], start_response: Any) -> Iterable[byt
     return answer
 
 
-application = KeptAnswers(through_django)
+application: Callable[[dict[str, Any], Any], Iterable[bytes]] = KeptAnswers(through_django)
+if settings.TRACING:
+    from authserver.tracing import Traced
+
+    application = Traced(application)
 
 
 # Of what Django does around each request this is needed once, and the caches have nothing to close: 0.05 ms.

@@ -3,7 +3,7 @@
 import logging
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlencode
@@ -134,6 +134,11 @@ def noted_client(request: HttpRequest) -> str:
     """The client_id of the client that was authenticated, or empty."""
     client_id: str = request.META.get(_CLIENT_ID, "")
     return client_id
+
+
+def noted_in(environ: Mapping[str, Any]) -> tuple[str, str]:
+    """The same two of a request that was answered: its client_id, and its grant type."""
+    return environ.get(_CLIENT_ID, ""), environ.get(_SHAPE, {}).get("grant_type", "")
 
 
 def render(error: OAuthError, *, request: HttpRequest | None = None) -> JsonResponse:

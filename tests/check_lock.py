@@ -15,7 +15,8 @@ COMPILE = ("pip", "compile", "--quiet", "--universal", "--generate-hashes", "--n
 # As `make lock` has them, without --upgrade: an older version that still fits is no fault.
 LOCKS = {
     "requirements.txt": ("-o", "requirements.txt"),
-    "requirements-dev.txt": ("--group", "dev", "-o", "requirements-dev.txt", "-c", "requirements.txt"),
+    "requirements-otel.txt": ("--extra", "otel", "-o", "requirements-otel.txt", "-c", "requirements.txt"),
+    "requirements-dev.txt": ("--extra", "otel", "--group", "dev", "-o", "requirements-dev.txt", "-c", "requirements-otel.txt"),
 }
 
 _ENTRY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9,._-]+\])?==[^\s;\\]+( ; [^\\]+)?( \\)?")

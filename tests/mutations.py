@@ -718,6 +718,21 @@ MUTATIONS = (
         "return scheme",
         "tests/project/test_metrics.py",
     ),
+    Mutation(
+        "authserver/tracing.py",
+        "an exception's words may quote",
+        "record_exception=False, set_status_on_exception=False",
+        "record_exception=True",
+        "tests/project/test_tracing.py",
+    ),
+    Mutation(
+        "authserver/tracing.py",
+        "anyone else could put their requests",
+        'if is_trusted_proxy(environ.get("REMOTE_ADDR", ""), trusted=settings.TRUSTED_PROXIES):',
+        "if True:",
+        "tests/project/test_tracing.py",
+    ),
+    Mutation("authserver/pages.py", "only what stands before", 'reason.partition(" - ")[0]', "reason", "tests/project/test_logs.py"),
     Mutation("authserver/pages.py", "a token that is not set", ' == "bearer" and is_it', ' == "bearer"', "tests/project/test_metrics.py"),
     Mutation(
         "oauth/client_labels.py",

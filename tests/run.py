@@ -30,6 +30,7 @@ ON_SQLITE_ALONE = (
     "tests/e2e/test_mail.py",
     "tests/e2e/test_mcp.py",
     "tests/e2e/test_proxy.py",
+    "tests/e2e/test_traces.py",
     "tests/hostile/test_verifiers.py",
     "tests/oauth/test_key_schedule.py",
     "tests/project/test_admin_permissions.py",
@@ -49,6 +50,8 @@ ON_SQLITE_ALONE = (
     "tests/project/test_mutations.py",
     "tests/project/test_openapi.py",
     "tests/project/test_systemd.py",
+    "tests/project/test_supply.py",
+    "tests/project/test_tracing.py",
     "tests/project/test_translations.py",
 )
 ON_POSTGRESQL_ALONE = (
@@ -68,6 +71,7 @@ ON_POSTGRESQL_ALONE = (
     "tests/e2e/test_guide.py",
     "tests/e2e/test_http.py",
     "tests/e2e/test_lockout.py",
+    "tests/e2e/test_log_secrecy.py",
     "tests/e2e/test_metrics.py",
     "tests/e2e/test_moving_in.py",
     "tests/e2e/test_python_client.py",

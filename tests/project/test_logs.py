@@ -117,11 +117,25 @@ def test_what_django_refuses_is_one_line_with_its_kind_and_no_traceback(db, capl
     assert line.exc_info is None
 
 
-def test_a_forged_form_is_still_told_of(db, caplog):
-    response = Client(enforce_csrf_checks=True).post("/sign-in", {"login": "alice"})
+@pytest.mark.checklist(100)
+@pytest.mark.parametrize(
+    ("headers", "kind"),
+    [
+        ({}, "CSRF cookie not set."),
+        ({"origin": "https://evil.example/a-secret-code"}, "Origin checking failed"),
+        ({"referer": "https://evil.example/callback?code=a-secret-code"}, "Referer checking failed"),
+    ],
+)
+def test_a_forged_form_is_told_of_without_what_it_came_with(db, caplog, settings, headers, kind):
+    headers = {f"HTTP_{name.upper()}": value for name, value in headers.items()}
 
+    response = Client(enforce_csrf_checks=True).post("/account/sessions/a-secret-code/end", secure=bool(headers), **headers)
+
+    [line] = caplog.records
     assert response.status_code == 403
-    assert [line.name for line in caplog.records] == ["django.security.csrf"]
+    assert (line.name, line.reason, line.status) == ("authserver.refusals", kind, 403)
+    assert line.error_id in response.content.decode()
+    assert "a-secret-code" not in logs.JSONFormatter().format(line)
 
 
 def test_a_bug_is_logged_with_the_id_of_its_answer(client, lines, settings):
@@ -129,15 +143,22 @@ def test_a_bug_is_logged_with_the_id_of_its_answer(client, lines, settings):
         raise ZeroDivisionError
 
     settings.ROOT_URLCONF = type(
-        "Urls", (), {"urlpatterns": [path("bug", fail), *urlpatterns], "handler500": "authserver.pages.server_error"}
+        "Urls",
+        (),
+        {
+            "urlpatterns": [path("bug/<str:id>", lambda request, id: fail(request)), *urlpatterns],
+            "handler500": "authserver.pages.server_error",
+        },
     )
     client.raise_request_exception = False
 
-    response = client.get("/bug")
+    response = client.get("/bug/a-token-of-alice")
 
     assert response.status_code == 500
     assert [line["request_id"] for line in lines] == [response["X-Request-ID"]]
     assert "ZeroDivisionError" in lines[0]["traceback"]
+    assert lines[0]["route"] == "bug/<str:id>"
+    assert "a-token-of-alice" not in json.dumps(lines)
 
 
 def test_requests_in_several_threads_at_once_keep_their_ids_apart(settings):
