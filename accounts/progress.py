@@ -1,6 +1,8 @@
 """A line on a terminal that says how far a long command is, and nothing where there is no terminal."""
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 _EVERY_SECONDS = 0.1
@@ -43,3 +45,21 @@ class Progress:
         self._stream.write(f"\r{text.ljust(self._length)}")
         self._stream.flush()
         self._length = len(text)
+
+
+@contextmanager
+def bars(stream: TextIO) -> Iterator[Callable[[str, int], Callable[[int], None]]]:
+    """One line for one thing after another: each begins with a label and a total, and is shown how far it is."""
+    begun: list[Progress] = []
+
+    def begin(label: str, total: int) -> Callable[[int], None]:
+        for before in begun[-1:]:
+            before.clear()
+        begun.append(Progress(stream, label=f"{label:<14}", total=total))
+        return begun[-1].show
+
+    try:
+        yield begin
+    finally:
+        for last in begun[-1:]:
+            last.clear()

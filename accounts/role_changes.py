@@ -1,4 +1,4 @@
-"""Staff make and remove application roles, on record."""
+"""Staff make, describe and remove application roles, on record."""
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -19,6 +19,16 @@ def create(name: str, *, description: str, actor: Actor, reason: str) -> Role:
     except IntegrityError:
         raise ValidationError({"name": "Another role took this name just now."}) from None
     return role
+
+
+def describe(role: Role, *, description: str, actor: Actor, reason: str) -> None:
+    """Raises ValidationError. Its name stays: it stands in tokens, and services go by it."""
+    before, role.description = role.description, description
+    role.full_clean()
+    with transaction.atomic():
+        role.save(update_fields=["description"])
+        detail = {"by": "staff", "reason": reason, "changes": {"description": {"before": before, "after": description}}}
+        audit.record("role:registration:changed", target=role.name, detail=detail, **actor)
 
 
 def delete(name: str, *, actor: Actor, reason: str) -> bool:

@@ -51,6 +51,13 @@ OLDER = "tests/oauth/test_older_service.py"
 
 MUTATIONS = (
     Mutation(
+        "oauth/configuration/apply.py",
+        "nobody else reads it",
+        "os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)",
+        "os.O_WRONLY | os.O_CREAT, 0o644)",
+        "tests/oauth/test_apply.py",
+    ),
+    Mutation(
         "oauth/older_service/refresh_tokens.py",
         "the key is one that was imported",
         '        claims = json.loads(_JWS.decode_complete(value, key, algorithms=[_ALGORITHM])["payload"])',

@@ -3,7 +3,7 @@
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from django.db import DatabaseError
 
 from accounts import clock
 from accounts.actors import at_the_console
-from accounts.progress import Progress
+from accounts.progress import Progress, bars
 from oauth import key_pairs
 from oauth.older_service import database, move
 from oauth.older_service.move import Report, Selection
@@ -44,7 +44,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         selection = Selection({text.lower() for text in options["without_user"]}, {*options["without_client"]})
         started = time.monotonic()
-        with self._failures_told(options["key"]), database.opened(options["db"]) as older, _bars() as begin:
+        with self._failures_told(options["key"]), database.opened(options["db"]) as older, bars(sys.stderr) as begin:
             report = move.run(
                 older,
                 pem=options["key"],
@@ -97,24 +97,6 @@ class Command(BaseCommand):
         self.stdout.write(f"issuer {settings.JWT_ISSUER}, audience {settings.JWT_AUDIENCE}: both have to be the older service's.")
         when = "signs" if report.signs_from <= clock.now() else f"signs from {report.signs_from:%Y-%m-%d %H:%M:%S} UTC"
         self.stdout.write(f"key {report.kid}: {when}. Point the proxy here when it does.")
-
-
-@contextmanager
-def _bars() -> Iterator[move.BeginProgress]:
-    """One line on the terminal, for one thing after another."""
-    begun: list[Progress] = []
-
-    def begin(label: str, total: int) -> Callable[[int], None]:
-        for before in begun[-1:]:
-            before.clear()
-        begun.append(Progress(sys.stderr, label=f"{label:<14}", total=total))
-        return begun[-1].show
-
-    try:
-        yield begin
-    finally:
-        for last in begun[-1:]:
-            last.clear()
 
 
 def _wait_until_it_signs(report: Report) -> None:

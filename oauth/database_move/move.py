@@ -1,0 +1,163 @@
+"""The whole move: every row of every table in one transaction, which is kept when both sides read alike."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import DatabaseError, IntegrityError
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from oauth.database_move import databases, target
+from oauth.database_move.databases import NotUsable
+from oauth.database_move.tables import Row, Table, Unfit, all_tables
+
+_SUM = 1 << 256
+_SHOW_EVERY = 500
+
+# Of a label and a total, for a line on a terminal.
+BeginProgress = Callable[[str, int], Callable[[int], None]]
+
+
+class NothingMoved(Exception):
+    """Why. The new database is as it was, but for its migrations; the old one is never written to."""
+
+
+class Different(NothingMoved):
+    """What was read back is not what was written: `report` says where."""
+
+    def __init__(self, report: "Report") -> None:
+        super().__init__("the two databases do not read alike")
+        self.report = report
+
+
+@dataclass
+class Tally:
+    """How many rows there are, and the sum of their digests, which does not depend on their order."""
+
+    rows: int = 0
+    sum: int = 0
+
+    def add(self, compared: bytes) -> None:
+        self.rows += 1
+        self.sum = (self.sum + int.from_bytes(hashlib.sha256(compared).digest())) % _SUM
+
+    @property
+    def digest(self) -> str:
+        return f"{self.sum:064x}"
+
+
+@dataclass
+class Report:
+    """By the name of the table: what was read in the old database, and what was read back in the new one.
+
+    `not_moved` are tables of the old one that no app of this server has.
+    """
+
+    source: dict[str, Tally]
+    target: dict[str, Tally] = field(default_factory=dict)
+    not_moved: list[str] = field(default_factory=list)
+
+    @property
+    def differences(self) -> list[str]:
+        return [name for name, tally in self.source.items() if self.target.get(name) != tally]
+
+
+def run(*, source: dict[str, Any], to: dict[str, Any], is_dry: bool, begin: BeginProgress) -> Report:
+    """Copy everything; both are databases as Django's settings. Raises NothingMoved, and Different, which is one.
+
+    A dry run reads and checks all rows, and writes nothing.
+    """
+    tables = all_tables()
+    names = [table.name for table in tables]
+    with _refusals_told("The database to be moved"), databases.source_opened(source) as left:
+        databases.ensure_alone(left)
+        _ensure_up_to_date(left)
+        with databases.held_still(left, tables=names, mode="SHARE"):
+            total = sum(table.count(left) for table in tables)
+            with _refusals_told("The database of --to"), databases.target_opened(to) as entered:
+                target.ensure_empty(entered, tables=tables)
+                if is_dry:
+                    report = Report(source=_read(left, tables, progress=begin("reading", total)))
+                else:
+                    target.migrate(entered)
+                    report = _copy_all(left, entered, tables=tables, total=total, begin=begin)
+            report.not_moved = target.unknown_tables(left, tables=tables)
+    return report
+
+
+def _copy_all(left: BaseDatabaseWrapper, entered: BaseDatabaseWrapper, *, tables: list[Table], total: int, begin: BeginProgress) -> Report:
+    with databases.held_still(entered, tables=[table.name for table in tables], mode="EXCLUSIVE"):
+        target.ensure_empty(entered, tables=tables)  # again, now that nobody else can write
+        target.clear(entered)
+        report = Report(source=_copy(left, entered, tables, progress=begin("copying", total)))
+        for table in tables:
+            if table.serial and (last := target.last_given(left, table)):
+                target.count_on_from(entered, table, last)
+        _ensure_nothing_dangles(entered)
+        report.target = _read(entered, tables, progress=begin("reading back", total))
+        if report.differences:
+            raise Different(report)
+    if entered.vendor == "postgresql":
+        target.analyze(entered, tables=tables)
+    return report
+
+
+def _copy(
+    left: BaseDatabaseWrapper, entered: BaseDatabaseWrapper, tables: list[Table], *, progress: Callable[[int], None]
+) -> dict[str, Tally]:
+    """Every table, tallied as it is read."""
+    tallies = {table.name: Tally() for table in tables}
+    for table in tables:
+        done = sum(tally.rows for tally in tallies.values())
+        target.fill(entered, table, _tallied(table, table.rows(left), tallies[table.name], done=done, progress=progress))
+    progress(sum(tally.rows for tally in tallies.values()))
+    return tallies
+
+
+def _read(connection: BaseDatabaseWrapper, tables: list[Table], *, progress: Callable[[int], None]) -> dict[str, Tally]:
+    tallies = {table.name: Tally() for table in tables}
+    for table in tables:
+        done = sum(tally.rows for tally in tallies.values())
+        for _ in _tallied(table, table.rows(connection), tallies[table.name], done=done, progress=progress):
+            pass
+    progress(sum(tally.rows for tally in tallies.values()))
+    return tallies
+
+
+def _tallied(table: Table, rows: Iterable[Row], tally: Tally, *, done: int, progress: Callable[[int], None]) -> Iterator[Row]:
+    """The same rows. `done` are those of the tables before."""
+    for row in rows:
+        tally.add(table.compared(row))
+        if tally.rows % _SHOW_EVERY == 0:
+            progress(done + tally.rows)
+        yield row
+
+
+def _ensure_up_to_date(left: BaseDatabaseWrapper) -> None:
+    if unknown := databases.unknown_migrations(left):
+        raise NotUsable(f"it was migrated by another version, which knows {', '.join(unknown)}")
+    if databases.pending_migrations(left):
+        raise NotUsable("it is not up to date. Run manage.py migrate first")
+
+
+def _ensure_nothing_dangles(entered: BaseDatabaseWrapper) -> None:
+    try:
+        entered.check_constraints()
+    except IntegrityError as error:
+        # SQLite's words hold the key of the row, which may be a digest.
+        reason = f" ({databases.told(error)})" if error.__cause__ else ""
+        raise NotUsable(f"a row refers to one that is not there{reason}") from error
+
+
+@contextmanager
+def _refusals_told(database: str) -> Iterator[None]:
+    try:
+        yield
+    except NotUsable as error:
+        raise NothingMoved(f"{database}: {error}.") from error
+    except Unfit as error:
+        raise NothingMoved(f"A value that cannot be moved. {error}.") from error
+    except DatabaseError as error:
+        raise NothingMoved(f"{database}: {databases.told(error)}.") from error
