@@ -6,6 +6,11 @@ from uuid import UUID
 
 from django.db import connection
 
+_PARTS = """
+    WITH RECURSIVE tree (id) AS (
+        SELECT %(table)s::regclass::oid UNION ALL SELECT inhrelid FROM pg_inherits JOIN tree ON inhparent = tree.id
+    ), parts AS (SELECT * FROM pg_class JOIN tree ON oid = tree.id WHERE relkind = 'r')"""
+
 
 def fetch(sql: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """All rows of the statement."""
@@ -39,9 +44,14 @@ def estimated_rows(table: str) -> int | None:
     """How many rows the table has in all of its partitions, as PostgreSQL last saw; None on SQLite, which keeps no such number."""
     if connection.vendor != "postgresql":
         return None
-    sql = """
-        SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_class
-        WHERE relkind = 'r'
-          AND (oid = %(table)s::regclass OR oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = %(table)s::regclass))"""
+    sql = f"{_PARTS} SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint FROM parts"  # noqa: S608 - composed of constants
     [(rows,)] = fetch(sql, {"table": table})
     return int(rows)
+
+
+def pages_of(table: str) -> tuple[int, int]:
+    """Of how many parts the table is (one, unless it is partitioned), and how many pages the largest of them has. PostgreSQL only."""
+    pages = "pg_relation_size(oid) / current_setting('block_size')::int"
+    sql = f"{_PARTS} SELECT count(*), coalesce(max({pages}), 0) FROM parts"  # noqa: S608 - composed of constants
+    [(parts, pages)] = fetch(sql, {"table": table})
+    return int(parts), int(pages)

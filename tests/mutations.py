@@ -751,8 +751,8 @@ MUTATIONS = (
     Mutation(
         "oauth/session_pruning.py",
         "expiry alone decides",
-        "    is_over = Q(expires_at__lt=Instant(plus=-keep))\n",
-        "    is_over = Q(expires_at__lt=Instant(plus=-keep)) | Q(revoked_at__isnull=False)\n",
+        "    is_over = f\"expires_at < {clock.instant_sql('expired')}\"\n",
+        "    is_over = f\"(expires_at < {clock.instant_sql('expired')} OR revoked_at IS NOT NULL)\"\n",
         "tests/oauth/test_prune.py",
     ),
     Mutation(

@@ -1,10 +1,12 @@
 """Refreshes at a steady pace beside `manage.py prune`, and what those who refresh notice of it."""
 
 import re
+import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tests.bench import phases, server
@@ -15,25 +17,40 @@ from tests.bench.spread import Known
 PACE = 100.0  # refreshes a second: a part of what the machine can, so that latency is what is measured
 
 
+IDLE_TURNS = 6
+
+
 def beside(known: Known, *, seconds: float) -> tuple[dict[str, Measured], dict[str, Any]]:
-    """Refreshes at a steady pace: alone, for as long as the command takes, and alone again; and what the command said."""
-
-    def refreshes() -> Measured:
-        return phases.run(known.site, known.refreshes(), seconds=seconds, rate=PACE)
-
-    idle, meanwhile = [refreshes()], []
-    with ThreadPoolExecutor(1) as pool:
-        pruning = pool.submit(_prune, known.site)
-        while not pruning.done():
-            meanwhile.append(refreshes())
-    idle.append(refreshes())
+    """Refreshes at a steady pace, in turns of so many seconds: while the command works, and while it stands still; and what it said."""
+    idle, meanwhile, stood_seconds = [_refreshes(known, seconds=seconds)], [], 0.0
+    with _prune(known.site) as command:
+        began_at = time.monotonic()
+        while command.poll() is None:
+            meanwhile.append(_refreshes(known, seconds=seconds))
+            if len(idle) < IDLE_TURNS and command.poll() is None:
+                stood_at = time.monotonic()
+                command.send_signal(signal.SIGSTOP)  # it holds nothing: a batch is one statement
+                idle.append(_refreshes(known, seconds=seconds))
+                command.send_signal(signal.SIGCONT)
+                stood_seconds += time.monotonic() - stood_at
+        printed, _ = command.communicate()
+    if command.returncode != 0:
+        raise RuntimeError(f"manage.py prune ended with {command.returncode}; what it said stands above")
     meanwhile = meanwhile[:-1] or meanwhile  # within the last one it came to its end
-    return {"idle": phases.together(idle), "pruning": phases.together(meanwhile)}, pruning.result()
-
-
-def _prune(site: Site) -> dict[str, Any]:
-    began_at = time.monotonic()
-    command = [sys.executable, "manage.py", "prune"]
-    printed = subprocess.run(command, cwd=server.ROOT, env=site.environment, stdout=subprocess.PIPE, encoding="utf-8", check=True).stdout
     [(removed, looked_at)] = re.findall(r"^sessions +(\d+) removed of (\d+)$", printed, re.MULTILINE)
-    return {"removed": int(removed), "looked_at": int(looked_at), "seconds": round(time.monotonic() - began_at, 1)}
+    said = {"removed": int(removed), "looked_at": int(looked_at), "seconds": round(time.monotonic() - began_at - stood_seconds, 1)}
+    return {"idle": phases.together(idle), "pruning": phases.together(meanwhile)}, said
+
+
+def _refreshes(known: Known, *, seconds: float) -> Measured:
+    return phases.run(known.site, known.refreshes(), seconds=seconds, rate=PACE)
+
+
+@contextmanager
+def _prune(site: Site) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "manage.py", "prune"]
+    with subprocess.Popen(command, cwd=server.ROOT, env=site.environment, stdout=subprocess.PIPE, encoding="utf-8") as process:
+        try:
+            yield process
+        finally:
+            process.kill()

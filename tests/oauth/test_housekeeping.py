@@ -134,4 +134,4 @@ def test_every_kind_is_told_of_even_if_nothing_goes():
 
     kinds = [batch.kind for batch in housekeeping.batches(keep_sessions=timedelta(days=30))]
 
-    assert kinds == [*housekeeping._PRUNE, housekeeping.SESSIONS]
+    assert [*dict.fromkeys(kinds)] == [*housekeeping._PRUNE, housekeeping.SESSIONS]

@@ -105,6 +105,22 @@ def test_sessions_are_ended_and_pruned(alice, signed_in, sign_in, refresh):
     assert refresh(kept).status == 200
 
 
+@parted
+@pytest.mark.parametrize("pages", [1, 16])
+def test_batches_go_through_all_parts(monkeypatch, sign_in, pages):
+    monkeypatch.setattr(session_pruning, "PAGES", pages)
+    for _ in range(40):
+        sign_in()
+    ended = [*Session.objects.values_list("pk", flat=True)[:30]]
+    Session.objects.filter(pk__in=ended).update(expires_at=Instant(plus=-timedelta(days=31)))
+
+    batches = [*session_pruning.prune(keep=timedelta(days=30))]
+
+    assert sum(batch.removed for batch in batches) == 30
+    assert sum(batch.looked_at for batch in batches) == 40
+    assert not Session.objects.filter(pk__in=ended).exists()
+
+
 def test_everything_is_as_many_statements_as_on_one_table(part, monkeypatch, alice, sign_in, refresh, post, count_statements):
     monkeypatch.setattr(keys, "POLL_SECONDS", 600)
     monkeypatch.setattr(clients, "CACHE_SECONDS", 600)
