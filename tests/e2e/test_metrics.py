@@ -89,6 +89,17 @@ def test_the_clients_of_the_server_are_named_and_the_store_is_up(http):
 
     assert sample(values, "auth_token_requests_total", grant="password", outcome="ok", client=CLIENT_ID) >= 1
     assert sample(values, "auth_store_up", store="database") == 1
+    assert time.time() - 600 < sample(values, "auth_signing_key_timestamp_seconds", instant="signs since") < time.time()
+    assert sample(values, "auth_password_hashes", state="hashing") == 0
+    assert sample(values, "auth_password_hash_wait_seconds_count") >= 1
+
+
+def test_the_server_sees_itself_alive(http):
+    wait_until(lambda: sample(samples(http) or {}, "auth_instances", state="alive") == 1)
+
+    values = samples(http)
+    assert sample(values, "auth_instance_warnings", warning="instances_without_redis") == 0
+    assert 1 < sample(values, "auth_database_connections", kind="used") <= sample(values, "auth_database_connections", kind="most")
 
 
 class App:
@@ -140,7 +151,7 @@ def test_killed_processes_lose_no_count_and_no_scrape_sees_one_fall(server, guni
     after = samples(http)
 
     seen = [before, *(scrape for scrape in scrapes if scrape is not None), after]
-    counters = {key for scrape in seen for key in scrape if key[0] != "auth_store_up"}
+    counters = {key for scrape in seen for key in scrape if key[0].endswith(("_total", "_bucket", "_count", "_sum"))}
     falls = [key for earlier, later in pairwise(seen) for key in counters if later.get(key, 0) < earlier.get(key, 0)]
     assert falls == []
     answered, broken = sum(app.answered for app in apps), sum(app.broken for app in apps)
@@ -148,8 +159,8 @@ def test_killed_processes_lose_no_count_and_no_scrape_sees_one_fall(server, guni
     grown = sample(after, "auth_token_requests_total", **labels) - sample(before, "auth_token_requests_total", **labels)
     assert answered >= 5 * KILLS * APPS
     assert answered <= grown <= answered + broken
-    # Of all that ended, of the process that forks, and three of each of those that serve or have just ended.
-    assert max(sizes) <= 2 + 1 + 3 * 4
+    # Of all that ended, of the process that forks, and five of each of those that serve or have just ended.
+    assert max(sizes) <= 2 + 2 + 5 * 4
 
 
 def test_the_processes_that_took_their_place_are_counted_exactly(http):
