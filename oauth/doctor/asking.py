@@ -33,9 +33,8 @@ def ask(url: str, *, method: str = "GET", headers: Mapping[str, str] | None = No
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     asked = kind(parts.hostname or "", parts.port, timeout=SECONDS)
     try:
-        asked.connect()
-        ends_at = _end_of_certificate(asked.sock)
         asked.request(method, parts.path or "/", body=body, headers={"User-Agent": "authserver doctor", **(headers or {})})
+        ends_at = _end_of_certificate(asked.sock)  # before the answer, after which it may be closed
         response = asked.getresponse()
         content = response.read(MOST_BYTES)
         return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, content, ends_at)
