@@ -3,9 +3,11 @@
 import os
 import re
 import secrets
+import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -189,9 +191,17 @@ def test_a_line_of_the_log_has_the_id_of_its_answer_and_no_thread_keeps_one(serv
     assert len({answer.headers["X-Request-ID"] for answer in answers}) == 40
 
 
-def test_the_folder_goes_with_the_server(tmp_path_factory):
-    with authserver(tmp_path_factory.mktemp("authserver")) as other:
+def test_the_folder_and_the_row_of_the_instance_go_with_the_server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("authserver")
+    with authserver(folder, postgres_url="") as other:
         gunicorn = Gunicorn.serving(other.port)
         assert len(folders_of(gunicorn)) == 1
+        wait_until(lambda: instances_in(folder) == 1)
 
     assert folders_of(gunicorn) == []
+    assert instances_in(folder) == 0
+
+
+def instances_in(folder):
+    with closing(sqlite3.connect(folder / "auth.db")) as database:
+        return database.execute("SELECT count(*) FROM oauth_instance").fetchone()[0]
