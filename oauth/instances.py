@@ -79,6 +79,7 @@ class Neighbours:
     def __init__(self) -> None:
         self._warnings: tuple[str, ...] = ()
         self._complaint = ""
+        self._has_looked = False
 
     def warnings(self) -> tuple[str, ...]:
         """For the probes, which strangers may ask: kinds alone."""
@@ -86,6 +87,9 @@ class Neighbours:
 
     def look(self) -> None:
         """Read who is there, and write that this one is, when nobody has for a while."""
+        if not self._has_looked:
+            forget_who_was_here()
+            self._has_looked = True
         rows = list(alive().annotate(is_due=Q(seen_at__lte=Instant(plus=-WRITTEN_EVERY))))
         if not any(row.pk == ID and not row.is_due for row in rows):
             write()
@@ -141,7 +145,8 @@ def write() -> None:
     """Write down that this instance is there, and remove those that are not any more."""
     row = Instance(
         pk=ID,
-        host=socket.gethostname()[:255],
+        host=_host(),
+        port=settings.PORT,
         version=settings.VERSION,
         uses_redis=bool(settings.REDIS_URL),
         fingerprints=fingerprints(),
@@ -151,6 +156,11 @@ def write() -> None:
     Instance.objects.bulk_create([row], update_conflicts=True, unique_fields=["id"], update_fields=["seen_at"])
     Instance.objects.filter(seen_at__lte=Instant(plus=-FORGOTTEN_AFTER)).delete()
     _ask_redis(lambda: shared_store.connection().set(_mark(ID), "1", ex=FORGOTTEN_AFTER))
+
+
+def forget_who_was_here() -> None:
+    """Remove the row of who served before in this place, and was killed: or it would pass for a second instance for a while."""
+    Instance.objects.filter(host=_host(), port=settings.PORT).exclude(pk=ID).delete()
 
 
 def leave() -> None:
@@ -205,6 +215,10 @@ def _ask_redis(question: Callable[[], Any]) -> Any:
         return shared_store.shared.ask(question)
     except shared_store.Away:
         return None
+
+
+def _host() -> str:
+    return socket.gethostname()[:255]
 
 
 def _mark(instance_id: str) -> str:

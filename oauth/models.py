@@ -405,6 +405,7 @@ class Instance(models.Model):
 
     id = models.CharField(max_length=16, primary_key=True, help_text="drawn when it starts")
     host = models.CharField(max_length=255)
+    port = models.PositiveIntegerField()
     version = models.CharField(max_length=32)
     uses_redis = models.BooleanField()
     fingerprints = models.JSONField(help_text="of each setting that has to be the same everywhere; of the secrets one for all together")

@@ -28,14 +28,18 @@ def database() -> Iterator[Finding]:
     is_postgresql = connection.vendor == "postgresql"
     [(read_only,)] = statements.fetch("SHOW transaction_read_only" if is_postgresql else "SELECT 'off'", {})
     seconds = time.perf_counter() - began_at
-    if read_only == "on":
+    yield judge_database(seconds, name=connection.display_name, is_read_only=read_only == "on")
+
+
+def judge_database(seconds: float, *, name: str, is_read_only: bool) -> Finding:
+    """`seconds`: what a question took."""
+    if is_read_only:
         mend = "It is a replica. Lead AUTH_SERVICE__DB_URL to the primary, and restart the server."
-        yield fail("database", "It takes no writes.", mend=mend)
-    elif seconds > SLOW_SECONDS:
+        return fail("database", "It takes no writes.", mend=mend)
+    if seconds > SLOW_SECONDS:
         mend = "A refresh asks once: bring the database nearer, or look at what else it does."
-        yield warn("database", f"A question takes {seconds * 1000:.0f} ms.", mend=mend)
-    else:
-        yield ok("database", f"{connection.display_name} answers in {seconds * 1000:.1f} ms, and takes writes.")
+        return warn("database", f"A question takes {seconds * 1000:.0f} ms.", mend=mend)
+    return ok("database", f"{name} answers in {seconds * 1000:.1f} ms, and takes writes.")
 
 
 def migrations() -> Iterator[Finding]:

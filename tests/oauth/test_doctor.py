@@ -170,6 +170,11 @@ def test_a_database_that_answers_is_well():
     assert "and takes writes" in text
 
 
+def test_a_database_that_is_slow_is_told():
+    assert database.judge_database(0.049, name="PostgreSQL", is_read_only=False).level is Level.OK
+    assert database.judge_database(0.051, name="PostgreSQL", is_read_only=False).level is Level.WARN
+
+
 @on_postgresql
 def test_a_replica_takes_no_writes():
     with connection.cursor() as cursor:
@@ -352,7 +357,7 @@ def other():
     """Another instance that runs."""
 
     def make(pk="other", *, host="b.example.com", uses_redis=False, version="0.1.0", **changed):
-        row = {"host": host, "version": version, "uses_redis": uses_redis, "started_at": Instant(), "seen_at": Instant()}
+        row = {"host": host, "port": 8003, "version": version, "uses_redis": uses_redis, "started_at": Instant(), "seen_at": Instant()}
         return Instance.objects.create(pk=pk, fingerprints=instances.fingerprints() | changed, **row)
 
     return make

@@ -32,7 +32,7 @@ def other():
 
     def make(pk="other", *, seen=timedelta(0), uses_redis=False, host="b.example.com", version="0.1.0", **fingerprints):
         at = Instant(plus=-seen)
-        row = {"host": host, "version": version, "uses_redis": uses_redis, "started_at": at, "seen_at": at}
+        row = {"host": host, "port": 8003, "version": version, "uses_redis": uses_redis, "started_at": at, "seen_at": at}
         Instance.objects.create(pk=pk, fingerprints=instances.fingerprints() | fingerprints, **row)
         return Instance.objects.get(pk=pk)
 
@@ -71,6 +71,16 @@ def test_who_is_not_seen_for_a_while_is_not_alive_and_then_removed(neighbours, o
     instances.write()
 
     assert Instance.objects.get().pk == instances.ID
+
+
+def test_who_was_killed_in_this_place_is_forgotten_by_who_begins_there(other, later, settings):
+    other("killed", host=os.uname().nodename)
+    other("beside", host=os.uname().nodename)
+    Instance.objects.filter(pk="beside").update(port=settings.PORT + 1)
+
+    instances.Neighbours().look()
+
+    assert {row.pk for row in instances.alive()} == {"beside", instances.ID}
 
 
 def test_who_ends_takes_its_row_away(neighbours, other):
