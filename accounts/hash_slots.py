@@ -7,12 +7,15 @@ The hashes are computed by threads that the system runs when nobody else of ours
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 from django.conf import settings
+
+from accounts import metrics
 
 WAIT_SECONDS = 1.0
 NICENESS = 10
@@ -27,6 +30,7 @@ class Full(Exception):
 
 class Slots:
     def __init__(self, *, slots: int, waiting: int, wait_seconds: float = WAIT_SECONDS) -> None:
+        self.slots, self.waiting = slots, waiting
         self._places = threading.Semaphore(slots + waiting)
         self._free = threading.Semaphore(slots)
         self._hashing = ThreadPoolExecutor(slots, thread_name_prefix="hashing", initializer=_stand_back)
@@ -36,6 +40,7 @@ class Slots:
     def admit(self) -> Iterator[None]:
         """Be one of those who hash or wait, before anything is asked of the database. Raises Full at once."""
         if not self._places.acquire(blocking=False):
+            metrics.HASHES_REFUSED.labels("full").inc()
             raise Full
         try:
             yield
@@ -45,16 +50,26 @@ class Slots:
     @contextmanager
     def take(self) -> Iterator[None]:
         """Hold a slot for `compute`, within an admission. Raises Full when none is free within the time."""
-        if not self._free.acquire(timeout=self._wait_seconds):
-            raise Full
+        self._wait()
         try:
-            yield
+            with metrics.HASHES.labels("hashing").track_inprogress():
+                yield
         finally:
             self._free.release()
 
     def compute(self, hash_of: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
         """The result of a hash, within a slot. It must ask nothing of the database: its thread is another one."""
         return self._hashing.submit(hash_of, *arguments, **keywords).result()
+
+    def _wait(self) -> None:
+        began_at = time.perf_counter()
+        if not self._free.acquire(blocking=False):
+            with metrics.HASHES.labels("waiting").track_inprogress():
+                is_free = self._free.acquire(timeout=self._wait_seconds)
+            if not is_free:
+                metrics.HASHES_REFUSED.labels("waited too long").inc()
+                raise Full
+        metrics.observe_hash_wait(time.perf_counter() - began_at)
 
 
 def _stand_back() -> None:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, transaction
 
-from accounts import audit, login_lanes
+from accounts import audit, login_lanes, metrics
 from accounts.actors import Actor
 from accounts.addresses import network_of
 from accounts.login_lanes import EVERYWHERE
@@ -87,6 +87,7 @@ def fail(reservation: Reservation, *, record: dict[str, Any]) -> int:
     Returns how many failures the audit is to be told of now: none, or all of the lane since it was told last. A lock's event
     tells of those before it.
     """
+    wide = None
     # In the order in which `reserve` takes the rows: the other way round would be a deadlock.
     with transaction.atomic():
         own = login_lanes.fail(reservation.digest, lane=reservation.source, attempt_id=reservation.id)
@@ -96,6 +97,9 @@ def fail(reservation: Reservation, *, record: dict[str, Any]) -> int:
             wide = login_lanes.fail(reservation.digest, lane=EVERYWHERE, attempt_id=reservation.id)
             if wide.locked_until is not None:
                 _record_lock(reservation, lane="unknown sources", locked_until=wide.locked_until, record=record)
+    for lane, verdict in (("source", own), ("unknown sources", wide)):
+        if verdict is not None and verdict.locked_until is not None:
+            metrics.LOCKOUTS.labels(lane).inc()
     if pruning.is_due():
         _prune_or_report()
     return own.to_record if own.locked_until is None else 0

@@ -26,15 +26,48 @@ CATCH_UPS = Counter("auth_refresh_catch_ups_total", "Sessions that were behind t
 JWKS_ANSWERS = Counter("auth_jwks_answers_total", "Answers of the key set that were written down.", ("status",))
 # No child of it is made at import: the process that forks the others reads no store, and would report it as down.
 STORE_UP = Gauge("auth_store_up", "Whether every server process reaches the store.", ("store",), multiprocess_mode="livemin")
+# For the same reason each of these gauges has a label.
+HASHES = Gauge(
+    "auth_password_hashes", "Attempts whose password waits for its hash, or is being hashed.", ("state",), multiprocess_mode="livesum"
+)
+INSTANCES = Gauge(
+    "auth_instances", "Instances of the server on this database, by what they do.", ("state",), multiprocess_mode="livemostrecent"
+)
+INSTANCE_WARNINGS = Gauge(
+    "auth_instance_warnings", "Whether instances do not go together in this way.", ("warning",), multiprocess_mode="livemostrecent"
+)
+KEY_INSTANTS = Gauge(
+    "auth_signing_key_timestamp_seconds", "Instants of the signing keys, since 1970.", ("instant",), multiprocess_mode="livemostrecent"
+)
+DATABASE_CONNECTIONS = Gauge(
+    "auth_database_connections", "Connections to PostgreSQL, of everybody.", ("kind",), multiprocess_mode="livemostrecent"
+)
+HASHES_REFUSED = Counter("auth_password_hashes_refused_total", "Attempts that were turned away before a hash.", ("reason",))
+HASH_WAIT_SECONDS = Histogram(
+    "auth_password_hash_wait_seconds", "Time that attempts waited for their hash to begin.", buckets=SECONDS_BUCKETS
+)
+LOCKOUTS = Counter("auth_lockouts_total", "Names that were locked for one source, or for all sources that are not known.", ("lane",))
 STORE_ERRORS = Counter("auth_store_errors_total", "Requests that the store failed.", ("store",))
 
 
 def observe_token_request(*, grant: str, outcome: str, client: str, seconds: float) -> None:
     """Count one request to the token endpoint. The caller bounds the labels."""
     _requests(grant, outcome, client).inc()
-    # Whole ticks add up exactly in any order. Otherwise the sum over all processes could fall by a rounding error when one of
-    # them ends, and a counter that falls is taken for one that began anew.
-    _request_seconds(grant).observe(round(seconds * _TICKS_PER_SECOND) / _TICKS_PER_SECOND)
+    _request_seconds(grant).observe(_in_ticks(seconds))
+
+
+def observe_hash_wait(seconds: float) -> None:
+    """Count one attempt whose hash may begin."""
+    HASH_WAIT_SECONDS.observe(_in_ticks(seconds))
+
+
+def _in_ticks(seconds: float) -> float:
+    """Whole ticks add up exactly in any order.
+
+    Otherwise the sum over all processes could fall by a rounding error when one of them ends, and a counter that falls is taken
+    for one that began anew.
+    """
+    return round(seconds * _TICKS_PER_SECOND) / _TICKS_PER_SECOND
 
 
 @cache

@@ -65,7 +65,7 @@ def on_starting(server: Any) -> None:
 
     from accounts import encryption
     from authserver.env import ConfigurationError
-    from oauth import key_pairs, key_rotation
+    from oauth import instances, key_pairs, key_rotation  # noqa: F401 - the instance gets its id before the processes part
 
     try:
         key_rotation.prepare()
@@ -100,7 +100,7 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     from accounts import even_time, outbox, shared_store
-    from oauth import client_labels, housekeeping, keys
+    from oauth import client_labels, housekeeping, instances, keys
 
     keys.ring.poll()
     client_labels.labels.poll()
@@ -108,6 +108,7 @@ def post_worker_init(worker: Any) -> None:
     even_time.pace.poll()
     shared_store.shared.watch()
     housekeeping.poll()
+    instances.neighbours.poll()
     if settings.TRACING:
         from authserver import tracing
 
@@ -137,3 +138,16 @@ def child_exit(server: Any, worker: Any) -> None:
     except Exception:
         # Whatever it was, the server goes on: what could not be added up is counted where it lies.
         server.log.exception("the metrics of an ended process were not added up")
+
+
+def on_exit(server: Any) -> None:
+    from django.db import DatabaseError, connections
+
+    from oauth import instances
+
+    try:
+        instances.leave()
+    except DatabaseError as error:
+        server.log.warning("This instance is not signed off, and passes for alive for a minute: %s", type(error).__name__)
+    finally:
+        connections.close_all()

@@ -4,7 +4,7 @@ from django.conf import settings
 
 from authserver.openapi_parts import UNAVAILABLE, Part, answer, record, ref, refusals, text, words
 from authserver.openapi_security import NOBODY_IN_PARTICULAR
-from oauth import metadata
+from oauth import instances, metadata
 from oauth.errors import InvalidRequest, OAuthError
 
 DOCUMENTS, OPERATIONS = "Documents", "Operations"
@@ -120,7 +120,7 @@ def _ready(operation_id: str, summary: str) -> Part:
     return {
         "operationId": operation_id,
         "summary": summary,
-        "description": "200 when the database answers and takes writes, and there is a signing key.",
+        "description": "200 when the database answers and takes writes, and there is a signing key. Warnings change nothing in that.",
         "tags": [OPERATIONS],
         "security": NOBODY_IN_PARTICULAR,
         "responses": {
@@ -139,8 +139,13 @@ def _readiness() -> Part:
             "enum": ["ok", "missing", "unreadable", "stale"],
             "description": "`unreadable`: does not open with the server's encryption keys. `stale`: not read anew for 15 seconds.",
         },
+        "warnings": {
+            "type": "array",
+            "items": {"enum": [instances.WITHOUT_REDIS, instances.SETTINGS_DIFFER]},
+            "description": "In which ways the instances of the server do not go together; missing when they do.",
+        },
     }
-    return record("Whether this process can issue tokens, and what is missing if not.", members)
+    return record("Whether this process can issue tokens, and what is missing if not.", members, optional=("warnings",))
 
 
 def _jwk_set() -> Part:

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import themes
 from authserver import admin_hosts, metrics_page
 from authserver.middleware import is_page
-from oauth import keys
+from oauth import instances, keys
 from oauth.errors import InvalidRequest, MethodNotAllowed, NotFound, TemporarilyUnavailable
 from oauth.grant_types import offered
 from oauth.http import NO_STORE, only, render, renders_oauth_errors, respond, store_down
@@ -42,10 +42,12 @@ def live(request: HttpRequest) -> HttpResponse:
 @renders_oauth_errors
 @only("GET", "HEAD")
 def ready(request: HttpRequest) -> HttpResponse:
-    """GET /ready and /health: this process can issue tokens; 503 otherwise, with what is missing."""
+    """GET /ready and /health: this process can issue tokens; 503 otherwise, with what is missing. Warnings change nothing in that."""
     checks = {"database": _database(), "signing_key": keys.ring.state()}
     is_ok = all(state == "ok" for state in checks.values())
-    return respond({"status": "ok" if is_ok else "unavailable", **checks}, status=200 if is_ok else 503)
+    warnings = instances.neighbours.warnings()
+    body = {"status": "ok" if is_ok else "unavailable", **checks, **({"warnings": list(warnings)} if warnings else {})}
+    return respond(body, status=200 if is_ok else 503)
 
 
 @renders_oauth_errors

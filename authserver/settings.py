@@ -22,6 +22,7 @@ django_stubs_ext.monkeypatch()  # so that ModelAdmin[User] can be written where 
 env = Environment.load(BASE_DIR / ".env")
 
 # --- What kind of server this is ---------------------------------------------------------------
+VERSION = __version__
 ENVIRONMENT = env.text(
     "AUTH_SERVICE__ENVIRONMENT",
     default=env.text("ENVIRONMENT", default="production", choices=("production", "development")),
@@ -134,6 +135,7 @@ APPEND_SLASH = False  # A redirect would lose or re-post a body.
 
 # --- Storage -----------------------------------------------------------------------------------
 DB_URL = env.url("AUTH_SERVICE__DB_URL", default=f"sqlite:///{DATA_DIR}/auth.db")
+DATABASE_LIMITS = "-c statement_timeout=2000 -c lock_timeout=1000"  # of a serving process, on PostgreSQL
 try:
     _database: dict[str, Any] = dict(dj_database_url.parse(DB_URL))
 except (ValueError, KeyError, dj_database_url.UnknownSchemeError):
@@ -158,7 +160,7 @@ match _database["ENGINE"]:
         _prepared = {"server_side_binding": True, "prepare_threshold": 2}
         _options = _database["OPTIONS"] = _given_up | _prepared | _database.get("OPTIONS", {})
         if SERVING:
-            _options["options"] = f"{_options.get('options', '')} -c statement_timeout=2000 -c lock_timeout=1000".strip()
+            _options["options"] = f"{_options.get('options', '')} {DATABASE_LIMITS}".strip()
         # No CONN_HEALTH_CHECKS, a round trip more: the first read of each request is repeated instead (accounts.reconnect).
         _database["CONN_MAX_AGE"] = None
     case engine:
@@ -438,7 +440,7 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.0",
     "TITLE": "authserver",
-    "VERSION": __version__,
+    "VERSION": VERSION,
     "LICENSE": {"name": "MIT", "identifier": "MIT"},
     "SERVERS": [{"url": JWT_ISSUER.rstrip("/")}],
     "COMPONENT_SPLIT_REQUEST": True,

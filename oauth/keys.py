@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any
 
 import jwt
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
 from accounts import clock, encryption, metrics
@@ -67,6 +68,7 @@ class KeyRing:
         self._loaded_at = 0.0
         self._polls = False
         self._complaint = ""
+        self._instants: dict[str, float] = {}
 
     def view(self) -> KeySet:
         """From memory, at most a second old. Only a process without a poller reads the database here."""
@@ -143,6 +145,7 @@ class KeyRing:
                 key_rotation.maintain()
                 self.reload()
             key_set_use.tally.flush_now_and_then()
+            self._tell_instants()
             self._complaint = ""
         except encryption.Undecryptable as error:
             self._complain(str(error))
@@ -154,6 +157,14 @@ class KeyRing:
             # Whatever it was, the next round may go well; a thread that ended would go on signing with a revoked key.
             logger.exception("the signing keys could not be read or renewed")
             connection.close()
+
+    def _tell_instants(self) -> None:
+        """For the metrics, when they have changed; none is told that is not known."""
+        instants = _instants(self._schedule, now=clock.now()) if self._schedule is not None else {}
+        if instants != self._instants:
+            for name in {*instants, *self._instants}:
+                metrics.KEY_INSTANTS.labels(name).set(instants.get(name, float("nan")))
+            self._instants = instants
 
     def _complain(self, message: str) -> None:
         """Once: the poller comes round twice a second."""
@@ -174,6 +185,17 @@ class KeyRing:
 
 
 ring = KeyRing()
+
+
+def _instants(schedule: Schedule[SigningKey], *, now: datetime) -> dict[str, float]:
+    """Since when the key signs that signs now, when the next one will, and when that may: seconds since 1970."""
+    signer, standby = schedule.signer(now), schedule.standby(now)
+    instants = {
+        "signs since": signer.key.signs_from if signer else None,
+        "next signs from": schedule.due_at(now, every=settings.KEY_ROTATION_PERIOD, lead=settings.KEY_PUBLISH_LEAD),
+        "next is known to all from": standby.key.published_at + settings.KEY_PUBLISH_LEAD if standby else None,
+    }
+    return {name: instant.timestamp() for name, instant in instants.items() if instant is not None}
 
 
 def _imported(schedule: Schedule[SigningKey]) -> list[SigningKey]:

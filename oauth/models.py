@@ -398,3 +398,22 @@ class Housekeeping(models.Model):
 
     def __str__(self) -> str:
         return f"due at {self.due_at}"
+
+
+class Instance(models.Model):
+    """A server that runs: one gunicorn with its processes (instances.py). Written while it lives, and removed when it is gone."""
+
+    id = models.CharField(max_length=16, primary_key=True, help_text="drawn when it starts")
+    host = models.CharField(max_length=255)
+    port = models.PositiveIntegerField()
+    version = models.CharField(max_length=32)
+    uses_redis = models.BooleanField()
+    fingerprints = models.JSONField(help_text="of each setting that has to be the same everywhere; of the secrets one for all together")
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.id} on {self.host}"

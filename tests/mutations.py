@@ -58,6 +58,20 @@ MUTATIONS = (
         "tests/oauth/test_apply.py",
     ),
     Mutation(
+        "oauth/instances.py",
+        "of all of them at once",
+        "    text = json.dumps([settings.SECRET_KEY, settings.TOKEN_KEYS, settings.KEY_ENCRYPTION_KEYS])",
+        "    text = json.dumps([settings.TOKEN_KEYS])",
+        "tests/oauth/test_instances.py",
+    ),
+    Mutation(
+        "oauth/doctor/findings.py",
+        "the kind of an error alone",
+        "This check itself failed ({type(error).__name__}).",
+        "This check itself failed ({error}).",
+        "tests/oauth/test_doctor.py",
+    ),
+    Mutation(
         "oauth/older_service/refresh_tokens.py",
         "the key is one that was imported",
         '        claims = json.loads(_JWS.decode_complete(value, key, algorithms=[_ALGORITHM])["payload"])',

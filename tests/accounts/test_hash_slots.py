@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from prometheus_client import REGISTRY
 
 from accounts.hash_slots import NICENESS, Full, Slots
 from accounts.models import LoginCounter
@@ -30,6 +31,51 @@ class Holder:
     def let_go(self):
         self._lets_go.set()
         self._thread.join(5)
+
+
+def sample(name, **labels):
+    return REGISTRY.get_sample_value(name, labels) or 0
+
+
+def test_who_hashes_who_waits_and_who_is_turned_away_is_counted():
+    slots = Slots(slots=1, waiting=1, wait_seconds=0.1)
+    full, late = ({"reason": reason} for reason in ("full", "waited too long"))
+    refused = {reason["reason"]: sample("auth_password_hashes_refused_total", **reason) for reason in (full, late)}
+    begun, waited = sample("auth_password_hash_wait_seconds_count"), sample("auth_password_hash_wait_seconds_sum")
+    holder = Holder(slots)
+    assert sample("auth_password_hashes", state="hashing") == 1
+
+    with slots.admit():
+        with pytest.raises(Full), slots.admit():
+            pass
+        with pytest.raises(Full), slots.take():
+            pass
+    holder.let_go()
+
+    assert sample("auth_password_hashes_refused_total", **full) == refused["full"] + 1
+    assert sample("auth_password_hashes_refused_total", **late) == refused["waited too long"] + 1
+    assert sample("auth_password_hash_wait_seconds_count") == begun + 1
+    assert waited <= sample("auth_password_hash_wait_seconds_sum") < waited + 0.1
+    assert [sample("auth_password_hashes", state=state) for state in ("hashing", "waiting")] == [0, 0]
+
+
+def test_who_waits_is_counted_while_it_waits():
+    slots = Slots(slots=1, waiting=1, wait_seconds=30)
+    holder = Holder(slots)
+    waited = sample("auth_password_hash_wait_seconds_sum")
+
+    waiter = threading.Thread(target=lambda: Holder(slots).let_go())
+    waiter.start()
+    deadline = time.monotonic() + 5
+    while sample("auth_password_hashes", state="waiting") != 1 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    time.sleep(0.05)
+    assert sample("auth_password_hashes", state="waiting") == 1
+    holder.let_go()
+    waiter.join(5)
+
+    assert sample("auth_password_hashes", state="waiting") == 0
+    assert sample("auth_password_hash_wait_seconds_sum") >= waited + 0.05
 
 
 def test_a_slot_that_is_given_back_is_taken_again():

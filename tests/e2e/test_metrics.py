@@ -1,10 +1,13 @@
 """The metrics of a real server, whose processes are killed while they count."""
 
+import os
 import re
 import secrets
+import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -89,6 +92,21 @@ def test_the_clients_of_the_server_are_named_and_the_store_is_up(http):
 
     assert sample(values, "auth_token_requests_total", grant="password", outcome="ok", client=CLIENT_ID) >= 1
     assert sample(values, "auth_store_up", store="database") == 1
+    assert time.time() - 600 < sample(values, "auth_signing_key_timestamp_seconds", instant="signs since") < time.time()
+    assert sample(values, "auth_password_hashes", state="hashing") == 0
+    assert sample(values, "auth_password_hash_wait_seconds_count") >= 1
+
+
+def test_the_server_sees_itself_alive(http):
+    wait_until(lambda: sample(samples(http) or {}, "auth_instances", state="alive") == 1)
+
+    values = samples(http)
+    assert sample(values, "auth_instance_warnings", warning="instances_without_redis") == 0
+    if os.environ.get("TEST_DB_URL"):
+        # One of its processes measures, at the next row that it writes where the one before was killed.
+        wait_until(lambda: sample(samples(http) or {}, "auth_database_connections", kind="used") > 1)
+        values = samples(http)
+        assert sample(values, "auth_database_connections", kind="used") <= sample(values, "auth_database_connections", kind="most")
 
 
 class App:
@@ -140,7 +158,7 @@ def test_killed_processes_lose_no_count_and_no_scrape_sees_one_fall(server, guni
     after = samples(http)
 
     seen = [before, *(scrape for scrape in scrapes if scrape is not None), after]
-    counters = {key for scrape in seen for key in scrape if key[0] != "auth_store_up"}
+    counters = {key for scrape in seen for key in scrape if key[0].endswith(("_total", "_bucket", "_count", "_sum"))}
     falls = [key for earlier, later in pairwise(seen) for key in counters if later.get(key, 0) < earlier.get(key, 0)]
     assert falls == []
     answered, broken = sum(app.answered for app in apps), sum(app.broken for app in apps)
@@ -148,8 +166,8 @@ def test_killed_processes_lose_no_count_and_no_scrape_sees_one_fall(server, guni
     grown = sample(after, "auth_token_requests_total", **labels) - sample(before, "auth_token_requests_total", **labels)
     assert answered >= 5 * KILLS * APPS
     assert answered <= grown <= answered + broken
-    # Of all that ended, of the process that forks, and three of each of those that serve or have just ended.
-    assert max(sizes) <= 2 + 1 + 3 * 4
+    # Of all that ended, of the process that forks, and five of each of those that serve or have just ended.
+    assert max(sizes) <= 2 + 2 + 5 * 4
 
 
 def test_the_processes_that_took_their_place_are_counted_exactly(http):
@@ -176,9 +194,17 @@ def test_a_line_of_the_log_has_the_id_of_its_answer_and_no_thread_keeps_one(serv
     assert len({answer.headers["X-Request-ID"] for answer in answers}) == 40
 
 
-def test_the_folder_goes_with_the_server(tmp_path_factory):
-    with authserver(tmp_path_factory.mktemp("authserver")) as other:
+def test_the_folder_and_the_row_of_the_instance_go_with_the_server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("authserver")
+    with authserver(folder, postgres_url="") as other:
         gunicorn = Gunicorn.serving(other.port)
         assert len(folders_of(gunicorn)) == 1
+        wait_until(lambda: instances_in(folder) == 1)
 
     assert folders_of(gunicorn) == []
+    assert instances_in(folder) == 0
+
+
+def instances_in(folder):
+    with closing(sqlite3.connect(folder / "auth.db")) as database:
+        return database.execute("SELECT count(*) FROM oauth_instance").fetchone()[0]

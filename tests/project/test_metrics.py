@@ -1,6 +1,7 @@
 """What is counted, under which labels, who may read it, and that nothing is lost or counted twice when processes come and go."""
 
 import json
+import math
 import os
 import runpy
 import subprocess
@@ -14,8 +15,9 @@ from prometheus_client import REGISTRY
 
 from accounts import metrics
 from authserver import metrics_page
+from authserver import settings as server_settings
 from oauth import client_labels, keys, sessions, views
-from oauth.models import Client
+from oauth.models import Client, SigningKey
 from tests.conftest import PASSWORD
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -175,6 +177,31 @@ def test_each_refused_password_is_counted_by_its_door_and_reason(sign_in, client
     for reason in ("wrong password", "unknown user", "disabled user", "password too long"):
         assert counted("auth_failed_login_attempts_total", door="token", reason=reason) == 1
     assert counted("auth_failed_login_attempts_total", door="browser", reason="wrong password") == 1
+
+
+def test_each_lock_is_counted_once(sign_in, counted, settings):
+    settings.RATE_LIMIT_FAILURES_PER_IP = server_settings.env.rate("AUTH_SERVICE__NOT_SET", default="1000/m")
+    for _ in range(settings.BRUTE_FORCE_THRESHOLD + 2):
+        sign_in(password="wrong")
+
+    assert counted("auth_lockouts_total", lane="source") == 1
+    assert counted("auth_lockouts_total", lane="unknown sources") == 0
+
+
+def test_the_instants_of_the_keys_are_told_when_they_change(db, settings):
+    def told(instant):
+        return REGISTRY.get_sample_value("auth_signing_key_timestamp_seconds", {"instant": instant})
+
+    keys.ring._instants = {}
+    keys.ring._go_round()
+    signs, standby = SigningKey.objects.order_by("sequence")
+
+    assert told("signs since") == signs.signs_from.timestamp()
+    assert told("next signs from") == (signs.signs_from + settings.KEY_ROTATION_PERIOD).timestamp()
+    assert told("next is known to all from") == (standby.published_at + settings.KEY_PUBLISH_LEAD).timestamp()
+    settings.KEY_ROTATION_PERIOD = None
+    keys.ring._go_round()
+    assert math.isnan(told("next signs from"))  # nobody knows
 
 
 def test_rotation_retry_and_reuse_are_counted(signed_in, refresh, counted):
@@ -351,8 +378,8 @@ def test_processes_that_are_killed_lose_nothing_and_nothing_is_counted_twice(sto
 def test_the_folder_does_not_grow_with_the_processes_that_ended(storm):
     worked, _ = storm
 
-    assert worked["most_files"] <= 2 + 2 + 3 * 3  # of all that ended, of parent and scraper, three of each child
-    assert worked["files"] <= 4
+    assert worked["most_files"] <= 2 + 2 * 2 + 3 * 3  # of all that ended, two of parent and scraper, three of each child
+    assert worked["files"] <= 6
     assert worked["store_up"] == -1  # the dead do not say that the store is down
 
 
