@@ -69,6 +69,7 @@ ON_POSTGRESQL_ALONE = (
     "tests/e2e/test_metrics.py",
     "tests/e2e/test_moving_in.py",
     "tests/e2e/test_python_client.py",
+    "tests/e2e/test_recovery.py",
     "tests/e2e/test_resource_servers.py",
     "tests/e2e/test_services.py",
     "tests/e2e/test_signing_keys.py",
