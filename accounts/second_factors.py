@@ -67,8 +67,8 @@ def spend_step(user: User, step: int) -> bool:
     return bool(User.objects.filter(pk=user.pk, last_totp_step__lt=step).update(last_totp_step=step))
 
 
-def record(outcome: Literal["added", "removed", "used"], kind: str, *, user: User, actor: Actor) -> None:
-    audit.record(f"user:second_factor:{outcome}", target=user.pk, detail={"kind": KINDS[kind]}, **actor | {"actor_id": user.pk})
+def record(outcome: Literal["added", "removed", "used"], kind: str, *, user: User, actor: Actor, **detail: int) -> None:
+    audit.record(f"user:second_factor:{outcome}", target=user.pk, detail={"kind": KINDS[kind], **detail}, **actor | {"actor_id": user.pk})
 
 
 def reset(user: User, *, actor: Actor, reason: str) -> dict[str, int]:

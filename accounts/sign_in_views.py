@@ -159,7 +159,9 @@ class RemovePasskey(RemoveWebAuthnView):
     def form_valid(self, form: Any) -> HttpResponse:
         with transaction.atomic():
             response: HttpResponse = super().form_valid(form)
-            second_factors.record("removed", "webauthn", user=person_of(self.request), actor=actor_of(self.request))
+            # Which of them: a database that was restored from a backup has it again (oauth/restored/people.py).
+            factor = {"factor": int(self.kwargs["pk"])}
+            second_factors.record("removed", "webauthn", user=person_of(self.request), actor=actor_of(self.request), **factor)
         return response
 
 

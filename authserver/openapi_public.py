@@ -133,7 +133,7 @@ def _ready(operation_id: str, summary: str) -> Part:
 
 def _readiness() -> Part:
     members = {
-        "status": {"enum": ["ok", "unavailable"]},
+        "status": {"enum": ["ok", "unavailable", "stopping"]},
         "database": {"enum": ["ok", "unavailable", "read-only"]},
         "signing_key": {
             "enum": ["ok", "missing", "unreadable", "stale"],

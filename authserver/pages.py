@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 from django.utils.translation import gettext_lazy as _
 
 from accounts import themes
-from authserver import admin_hosts, metrics_page
+from authserver import admin_hosts, draining, metrics_page
 from authserver.middleware import is_page
 from oauth import instances, keys
 from oauth.errors import InvalidRequest, MethodNotAllowed, NotFound, TemporarilyUnavailable
@@ -42,12 +42,16 @@ def live(request: HttpRequest) -> HttpResponse:
 @renders_oauth_errors
 @only("GET", "HEAD")
 def ready(request: HttpRequest) -> HttpResponse:
-    """GET /ready and /health: this process can issue tokens; 503 otherwise, with what is missing. Warnings change nothing in that."""
+    """GET /ready and /health: this process can issue tokens, and goes on; 503 otherwise, with what is missing.
+
+    Warnings change nothing in that.
+    """
     checks = {"database": _database(), "signing_key": keys.ring.state()}
     is_ok = all(state == "ok" for state in checks.values())
+    status = "stopping" if draining.has_begun() else "ok" if is_ok else "unavailable"
     warnings = instances.neighbours.warnings()
-    body = {"status": "ok" if is_ok else "unavailable", **checks, **({"warnings": list(warnings)} if warnings else {})}
-    return respond(body, status=200 if is_ok else 503)
+    body = {"status": status, **checks, **({"warnings": list(warnings)} if warnings else {})}
+    return respond(body, status=200 if status == "ok" else 503)
 
 
 @renders_oauth_errors

@@ -127,6 +127,7 @@ for _origin in sorted(CORS_ORIGINS):
 ROOT_URLCONF = "authserver.urls"
 WEB_CONCURRENCY = env.integer("WEB_CONCURRENCY", default=multiprocessing.cpu_count(), least=1, most=1024)
 THREADS = 4  # of each process
+DRAIN_SECONDS = env.integer("AUTH_SERVICE__DRAIN_SECONDS", default=0 if DEVELOPMENT else 5, most=20)
 WSGI_APPLICATION = "authserver.wsgi.application"
 # No page takes a file: of one that is sent all the same nothing reaches a disk, and what is too large for memory is passed over.
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]

@@ -1,4 +1,4 @@
-"""gunicorn's threaded worker; what it cannot read as HTTP is answered as every other refusal is."""
+"""gunicorn's threaded worker. It stops without losing a request; what it cannot read as HTTP is answered as every other refusal is."""
 
 import json
 import logging
@@ -11,6 +11,8 @@ from typing import Any
 from gunicorn import util
 from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
+
+from authserver import draining
 
 STATUSES = {
     errors.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -28,6 +30,33 @@ logger = logging.getLogger("authserver.refusals")
 
 
 class Worker(ThreadWorker):
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """SIGTERM: /ready says so, and requests are taken on for a while, until whoever balances the load sends no more."""
+        if self.alive and not draining.has_begun():
+            draining.begin()
+            self.method_queue.defer(lambda: None)  # the loop looks again at once
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        if self.alive and draining.has_begun():
+            timeout = min(timeout, max(draining.seconds_left(), 0.0))
+        super().wait_for_and_dispatch_events(timeout)
+        if draining.is_over():
+            self.alive = False
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        super().set_accept_enabled(enabled)
+        if not self.alive and draining.has_begun():
+            self._take_in_the_last()
+
+    def _take_in_the_last(self) -> None:
+        """Those whose connection the kernel has taken already: closing the socket on them would reset it."""
+        for listener in self.sockets:
+            count = -1
+            while self.nr_conns != count:
+                count = self.nr_conns
+                self.accept(listener)
+            listener.close()
+
     def handle_request(self, req: Any, conn: Any) -> bool:
         """Of a body that nobody reads to its end, tell the client that the connection ends with the answer (RFC 9112 §9.6).
 
@@ -35,6 +64,8 @@ class Worker(ThreadWorker):
         """
         from oauth.http import MAX_BODY_BYTES  # the worker is loaded before the application is
 
+        if draining.has_begun():
+            req.force_close()  # the next request of this client is another server's
         if not any(name == "CONTENT-LENGTH" and int(value) > MAX_BODY_BYTES for name, value in req.headers):
             return bool(super().handle_request(req, conn))
         req.force_close()

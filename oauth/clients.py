@@ -116,6 +116,22 @@ def rotate_secret(client: Client, *, keep_old_for: timedelta, actor: Actor = NOB
     return Registration(locked, value)
 
 
+def withdraw_secret(client: Client, *, made_by: datetime, until: datetime) -> bool:
+    """Let the secret that the client had at `made_by` work until then and no longer, without giving it another. True when this call did it.
+
+    In the caller's transaction. For a client whose secret was changed for one that this database does not know.
+    """
+    locked = Client.objects.select_for_update().get(pk=client.pk)
+    is_newer = locked.secret_created_at is not None and locked.secret_created_at > made_by
+    if is_newer or (locked.secret_digest is None and not locked.foreign_secret_hash):
+        return False
+    locked.previous_secret_digest, locked.previous_secret_expires_at = locked.secret_digest, until
+    locked.secret_digest, locked.foreign_secret_hash = None, ""
+    locked.save(update_fields=("secret_digest", "foreign_secret_hash", "previous_secret_digest", "previous_secret_expires_at"))
+    cache.forget()
+    return True
+
+
 def digest(value: str) -> bytes:
     """What is stored of a secret. A fast hash is enough: 256 random bits cannot be guessed."""
     return hashlib.sha256(value.encode()).digest()

@@ -58,7 +58,7 @@ def progress(*, client: Client | None, actor: Actor, reason: str, within: timede
     client_id = client.client_id if client is not None else ""
     audit.record("sessions:ending:started", client_id=client_id, detail={"by": "staff", "reason": reason}, **actor)
     begun, count, is_complete = time.monotonic(), 0, True
-    for ended in _batches(client):
+    for ended in batches(client, opened_by=clock.database_now(), reason="ended_by_staff"):
         count += ended
         yield Ended(count, is_complete=False)
         if within is not None and time.monotonic() - begun >= within.total_seconds():
@@ -71,23 +71,24 @@ def progress(*, client: Client | None, actor: Actor, reason: str, within: timede
 
 def _is_any_left(client: Client | None) -> bool:
     """Whether a session is left that goes on."""
-    return _rows(client, clock.database_now()).filter(_GOES_ON).exists()
+    return going_on(client, opened_by=clock.database_now()).exists()
 
 
 # Own columns: what goes on by itself, or would again when its user or client is enabled.
 _GOES_ON = Q(revoked_at=None, expires_at__gt=Instant())
 
 
-def _rows(client: Client | None, opened_by: datetime) -> QuerySet[Session]:
-    rows = Session.objects.filter(created_at__lte=opened_by)
+def going_on(client: Client | None, *, opened_by: datetime) -> QuerySet[Session]:
+    """Those that were opened up to this instant, and go on."""
+    rows = Session.objects.filter(_GOES_ON, created_at__lte=opened_by)
     return rows if client is None else rows.filter(client=client)
 
 
-def _batches(client: Client | None) -> Iterator[int]:
-    """How many each batch ended. Along an index: of a client by the time they were opened, of everybody by their key."""
-    opened_by, last_pk, last_at = clock.database_now(), uuid.UUID(int=0), None
+def batches(client: Client | None, *, opened_by: datetime, reason: str) -> Iterator[int]:
+    """End them; how many each batch ended. Along an index: of a client by the time they were opened, of everybody by their key."""
+    last_pk, last_at = uuid.UUID(int=0), None
     while True:
-        rows = _rows(client, opened_by).filter(_GOES_ON)
+        rows = going_on(client, opened_by=opened_by)
         if client is None:
             rows = rows.filter(pk__gt=last_pk).order_by("pk")
         else:
@@ -98,9 +99,7 @@ def _batches(client: Client | None) -> Iterator[int]:
             return
         last_pk, last_at = batch[-1]
         # Asked again in the UPDATE: a session that ended for another reason meanwhile keeps its reason.
-        yield Session.objects.filter(pk__in=[pk for pk, _ in batch], revoked_at=None).update(
-            revoked_at=Instant(), revoked_reason="ended_by_staff"
-        )
+        yield Session.objects.filter(pk__in=[pk for pk, _ in batch], revoked_at=None).update(revoked_at=Instant(), revoked_reason=reason)
 
 
 def _estimated_rows() -> int:

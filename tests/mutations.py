@@ -34,6 +34,7 @@ class Mutation:
 SESSIONS, ROWS, REFRESH = "oauth/sessions.py", "oauth/session_rows.py", "tests/oauth/test_refresh.py"
 UPDATE = "own columns in the outer WHERE"
 BULK = "tests/accounts/test_bulk_users.py"
+PEOPLE, RESTORED = "oauth/restored/people.py", "tests/oauth/test_after_restore.py"
 
 CODES, CODE_TESTS = "oauth/authorization_codes.py", "tests/oauth/test_authorization_codes.py"
 REQUEST, AUTHORIZE_VIEWS, AUTHORIZE = "oauth/authorization_request.py", "oauth/authorize_views.py", "tests/oauth/test_authorize.py"
@@ -123,6 +124,28 @@ MUTATIONS = (
         """            locked.foreign_secret_hash = ""\n""",
         "            pass\n",
         OLDER,
+    ),
+    Mutation(
+        PEOPLE,
+        "the password of the backup is the one",
+        "    User.objects.filter(pk=user.pk).update(password=make_password(None))\n",
+        "",
+        RESTORED,
+    ),
+    Mutation(PEOPLE, "or a code that was used", """        gone |= Q(type="recovery_codes")\n""", "        pass\n", RESTORED),
+    Mutation(
+        PEOPLE,
+        "or whoever was staff",
+        "        User.objects.filter(pk=user.pk).update(**dict.fromkeys(lost, False))\n",
+        "        pass\n",
+        RESTORED,
+    ),
+    Mutation(
+        "oauth/restored/replay.py",
+        "the secret of the backup is the one",
+        "clients.withdraw_secret(client, made_by=changed_at, until=until)",
+        "not client",
+        RESTORED,
     ),
     Mutation(
         "accounts/browser_proof.py",

@@ -78,12 +78,14 @@ ON_POSTGRESQL_ALONE = (
     "tests/e2e/test_move_database.py",
     "tests/e2e/test_moving_in.py",
     "tests/e2e/test_python_client.py",
+    "tests/e2e/test_recovery.py",
     "tests/e2e/test_resource_servers.py",
     "tests/e2e/test_services.py",
     "tests/e2e/test_signing_keys.py",
     "tests/e2e/test_standard_clients.py",
     "tests/e2e/test_unreadable.py",
     "tests/faults/test_redis_down.py",
+    "tests/faults/test_rolling.py",
     "tests/hostile/test_fuzz.py",
     "tests/hostile/test_schema.py",
     "tests/hostile/test_stolen_copies.py",
@@ -105,6 +107,7 @@ ON_POSTGRESQL_ALONE = (
     "tests/oauth/test_user_pages.py",
     "tests/oauth/test_verify.py",
     "tests/project/test_bench_instances.py",
+    "tests/project/test_migrations.py",
 )
 sys.path.insert(0, str(ROOT))
 
