@@ -20,6 +20,7 @@ from django.utils.module_loading import import_string  # noqa: E402
 
 from authserver.kept_answers import KeptAnswers  # noqa: E402
 from authserver.middleware import is_path_of_page  # noqa: E402
+from authserver.patience import REQUEST_SECONDS, patience  # noqa: E402
 
 
 class MachineHandler(WSGIHandler):
@@ -39,9 +40,11 @@ pages, machines = WSGIHandler(), MachineHandler()
 
 
 def through_django(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    handler = pages if is_path_of_page(environ["PATH_INFO"]) else machines
-    answer: Iterable[bytes] = handler(environ, start_response)
-    return answer
+    is_page = is_path_of_page(environ["PATH_INFO"])
+    # A page of the admin may work for longer, batch by batch.
+    with patience.serving(within=None if is_page else REQUEST_SECONDS):
+        answer: Iterable[bytes] = (pages if is_page else machines)(environ, start_response)
+        return answer
 
 
 application = KeptAnswers(through_django)

@@ -1,0 +1,47 @@
+"""Django's PostgreSQL for a server: its connections give up an answer that does not come in time (authserver.patience)."""
+
+import time
+from typing import Any
+
+from django.db.backends.postgresql import base
+from psycopg import Connection, OperationalError
+from psycopg.abc import RV, PQGen
+from psycopg.errors import _WaitTimeout
+
+from authserver.patience import SLOW_SECONDS, patience
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """Takes the place of Django's own, as the ENGINE of a process that serves."""
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        if patience.left() <= 0:
+            raise OperationalError("the request has no time left for a connection")
+        began_at = time.monotonic()
+        try:
+            connection = super().get_new_connection(conn_params)
+        finally:
+            if time.monotonic() - began_at > SLOW_SECONDS:
+                patience.note_slow()
+        connection.wait = _Wait(connection)
+        return connection
+
+
+class _Wait:
+    """In the place of psycopg's `Connection.wait`, through which all that is asked of the server goes."""
+
+    def __init__(self, connection: Connection[Any]) -> None:
+        self._connection, self._wait = connection, connection.wait
+
+    def __call__(self, generator: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        """What `generator` returns. Raises OperationalError, with the connection closed, when the time is up."""
+        left = patience.left() if timeout is None else timeout
+        while left > 0:
+            try:
+                return self._wait(generator, interval, min(left, SLOW_SECONDS))
+            except _WaitTimeout:
+                patience.note_slow()
+                left -= SLOW_SECONDS
+        # What was asked may be done later or never; whoever used this connection again would read the answer of somebody else.
+        self._connection.pgconn.finish()
+        raise OperationalError("no answer in time")
