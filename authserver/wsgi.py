@@ -20,7 +20,7 @@ from django.utils.module_loading import import_string  # noqa: E402
 
 from authserver.kept_answers import KeptAnswers  # noqa: E402
 from authserver.middleware import is_path_of_page  # noqa: E402
-from authserver.patience import REQUEST_SECONDS, patience  # noqa: E402
+from authserver.patience import patience  # noqa: E402
 
 
 class MachineHandler(WSGIHandler):
@@ -41,8 +41,7 @@ pages, machines = WSGIHandler(), MachineHandler()
 
 def through_django(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     is_page = is_path_of_page(environ["PATH_INFO"])
-    # A page of the admin may work for longer, batch by batch.
-    with patience.serving(within=None if is_page else REQUEST_SECONDS):
+    with patience.serving(is_page=is_page):
         answer: Iterable[bytes] = (pages if is_page else machines)(environ, start_response)
         return answer
 

@@ -77,6 +77,8 @@ ON_POSTGRESQL_ALONE = (
     "tests/faults/test_failover.py",
     "tests/faults/test_pgbouncer.py",
     "tests/faults/test_redis_down.py",
+    "tests/faults/test_restarts_of_postgresql.py",
+    "tests/faults/test_slow_database.py",
     "tests/hostile/test_fuzz.py",
     "tests/hostile/test_schema.py",
     "tests/hostile/test_stolen_copies.py",

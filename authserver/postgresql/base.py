@@ -8,7 +8,7 @@ from psycopg import Connection, OperationalError
 from psycopg.abc import RV, PQGen
 from psycopg.errors import _WaitTimeout
 
-from authserver.patience import SLOW_SECONDS, patience
+from authserver.patience import patience
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -21,8 +21,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         try:
             connection = super().get_new_connection(conn_params)
         finally:
-            if time.monotonic() - began_at > SLOW_SECONDS:
-                patience.note_slow()
+            patience.note(time.monotonic() - began_at)
         connection.wait = _Wait(connection)
         return connection
 
@@ -31,17 +30,22 @@ class _Wait:
     """In the place of psycopg's `Connection.wait`, through which all that is asked of the server goes."""
 
     def __init__(self, connection: Connection[Any]) -> None:
-        self._connection, self._wait = connection, connection.wait
+        self._pgconn, self._wait = connection.pgconn, connection.wait
 
     def __call__(self, generator: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         """What `generator` returns. Raises OperationalError, with the connection closed, when the time is up."""
         left = patience.left() if timeout is None else timeout
-        while left > 0:
-            try:
-                return self._wait(generator, interval, min(left, SLOW_SECONDS))
-            except _WaitTimeout:
-                patience.note_slow()
-                left -= SLOW_SECONDS
-        # What was asked may be done later or never; whoever used this connection again would read the answer of somebody else.
-        self._connection.pgconn.finish()
+        began_at = time.monotonic()
+        try:
+            while left > 0:
+                try:
+                    return self._wait(generator, interval, min(left, patience.until_slow() or left))
+                except _WaitTimeout:
+                    waited = time.monotonic() - began_at
+                    patience.note(waited)  # while others can be told of it
+                    left, began_at = left - waited, began_at + waited
+        finally:
+            patience.note(time.monotonic() - began_at)
+        # What was asked may be done later or never; whoever used this connection again would read the answer to it.
+        self._pgconn.finish()
         raise OperationalError("no answer in time")

@@ -106,10 +106,11 @@ class Node:
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """It takes connections, and none of its processes does anything."""
-        processes = [self._pid, *self._children()]
-        for pid in processes:
-            os.kill(pid, signal.SIGSTOP)
+        os.kill(self._pid, signal.SIGSTOP)  # first: it makes no others from here on, and none is forgotten while it is not awake
+        processes = [*self._children(), self._pid]
         try:
+            for pid in processes:
+                os.kill(pid, signal.SIGSTOP)
             yield
         finally:
             for pid in processes:
