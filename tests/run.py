@@ -74,6 +74,7 @@ ON_POSTGRESQL_ALONE = (
     "tests/e2e/test_signing_keys.py",
     "tests/e2e/test_standard_clients.py",
     "tests/e2e/test_unreadable.py",
+    "tests/faults/test_disk_full.py",
     "tests/faults/test_failover.py",
     "tests/faults/test_pgbouncer.py",
     "tests/faults/test_redis_down.py",

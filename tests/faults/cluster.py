@@ -72,8 +72,14 @@ class Node:
         self.stop(number)
         self.start(*self._options)
 
-    def is_running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+    def ensure_started(self) -> None:
+        """As a supervisor does, when it has ended by itself; and wait until it is done with what it recovers."""
+        deadline = time.monotonic() + START_SECONDS
+        while not self.accepts():
+            assert time.monotonic() < deadline, self.output()
+            if self._process is None or self._process.poll() is not None:
+                self.start(*self._options)
+            time.sleep(0.02)
 
     def promote(self) -> None:
         self.query("SELECT pg_promote(true, 30)")

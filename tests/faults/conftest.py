@@ -18,7 +18,7 @@ from tests.postgres import postgres
 
 TABLES = pytest.StashKey[list[str]]()
 ROWS = pytest.StashKey[list[Row]]()
-DISK_MEBIBYTES = 512
+DISK_MEBIBYTES, LOG_MEBIBYTES = 512, 64
 
 
 @pytest.fixture(scope="session")
@@ -54,13 +54,13 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def site(cluster: Cluster, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Two worker processes on it, which find the primary in either of its places."""
+def site(cluster: Cluster, pytestconfig: pytest.Config) -> Iterator[Site]:
+    """Two worker processes on it, which find the primary in either of its places, and log to a disk that can be filled too."""
     with ExitStack() as running, pytest.MonkeyPatch.context() as patch:
         patch.setenv("no_proxy", "localhost,127.0.0.1")
-        url = cluster.url("authserver")
+        folder = running.enter_context(small_disk(mebibytes=LOG_MEBIBYTES))
         server = running.enter_context(
-            authserver(tmp_path_factory.mktemp("site"), postgres_url=url, AUTH_SERVICE__RATE_LIMIT_PER_IP="100000000/m")
+            authserver(folder, postgres_url=cluster.url("authserver"), AUTH_SERVICE__RATE_LIMIT_PER_IP="100000000/m")
         )
         http = running.enter_context(httpx.Client(base_url=server.base_url, timeout=20))
         database = Database(server.environment["AUTH_SERVICE__DB_URL"])
