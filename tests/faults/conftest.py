@@ -54,17 +54,19 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def site(cluster: Cluster, pytestconfig: pytest.Config) -> Iterator[Site]:
+def site(cluster: Cluster, rows: list[Row]) -> Iterator[Site]:
     """Two worker processes on it, which find the primary in either of its places, and log to a disk that can be filled too."""
     with ExitStack() as running, pytest.MonkeyPatch.context() as patch:
         patch.setenv("no_proxy", "localhost,127.0.0.1")
         folder = running.enter_context(small_disk(mebibytes=LOG_MEBIBYTES))
-        server = running.enter_context(
-            authserver(folder, postgres_url=cluster.url("authserver"), AUTH_SERVICE__RATE_LIMIT_PER_IP="100000000/m")
-        )
+        variables = {
+            "AUTH_SERVICE__RATE_LIMIT_PER_IP": "100000000/m",
+            "AUTH_SERVICE__TRUSTED_PROXIES": "127.0.0.1/32",  # so that a flood can come from everywhere
+            "AUTH_SERVICE__EMAIL_URL": "smtp://127.0.0.1:1",  # where nobody listens
+        }
+        server = running.enter_context(authserver(folder, postgres_url=cluster.url("authserver"), **variables))
         http = running.enter_context(httpx.Client(base_url=server.base_url, timeout=20))
         database = Database(server.environment["AUTH_SERVICE__DB_URL"])
-        rows = pytestconfig.stash.setdefault(ROWS, [])
         yield Site(server, cluster, Gunicorn.serving(server.port), database, http, rows)
 
 
@@ -72,6 +74,12 @@ def site(cluster: Cluster, pytestconfig: pytest.Config) -> Iterator[Site]:
 def report(pytestconfig: pytest.Config) -> list[str]:
     """What is put here is printed at the end of the run, whether it went well or not."""
     return pytestconfig.stash.setdefault(TABLES, [])
+
+
+@pytest.fixture(scope="session")
+def rows(pytestconfig: pytest.Config) -> list[Row]:
+    """The same for the lines of the summary."""
+    return pytestconfig.stash.setdefault(ROWS, [])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -10,7 +10,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.postgres import postgres  # noqa: E402 - after the path it is found on
 
-# Each may be set to something else. The last four are promised of a machine that does nothing beside.
+# Each may be set to something else. The last seven are promised of a machine that does nothing beside.
 LONG = {
     "REFRESHES": "10000",
     "RESTARTS": "20",
@@ -21,11 +21,14 @@ LONG = {
     "HERD": "500",
     "TABS": "200",
     "FLOOD_SECONDS": "20",
-    "HALF_OPEN": "2000",
+    "HALF_OPEN": "400",
     "RECOVERY_SECONDS": "2",
     "LATEST_ANSWER_SECONDS": "5.5",
     "LATEST_REFUSAL_SECONDS": "1",
+    "REFRESH_P99_SECONDS": "0.3",
+    "REFUSED_AT_MOST": "0",
     "JWKS_P99_SECONDS": "0.05",
+    "GOODPUT": "0.8",
 }
 
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -34,10 +35,16 @@ class Row:
 
 def table(rows: list[Row]) -> str:
     """For the end of a run."""
-    lines = [Row.HEADS, *(row.cells() for row in rows)]
+    lines = [Row.HEADS, *(row.cells() for row in rows), _sum(rows).cells()]
     widths = [max(len(line[column]) for line in lines) for column in range(len(Row.HEADS))]
     text = ["  ".join(f"{cell:{'<' if not column else '>'}{widths[column]}}" for column, cell in enumerate(line)) for line in lines]
     return "\n".join(["What was broken on purpose (lost, forked, logged out and 5xx must be 0)", *text])
+
+
+def _sum(rows: list[Row]) -> Row:
+    forbidden = sum((Counter(row.forbidden) for row in rows), Counter())
+    counts = (sum(getattr(row, name) for row in rows) for name in ("done", "pairs", "retries", "refused"))
+    return Row("in all", *counts, recovery=[seconds for row in rows for seconds in row.recovery], forbidden=dict(forbidden))
 
 
 class Siege(Storm):
@@ -65,17 +72,18 @@ class Siege(Storm):
             app.close()
             app.notebook.close()
         outcome.unrecorded_reuse = self._database.unrecorded_reuse() - unrecorded
-        _fill_in(row, outcome)
+        fill_in(row, outcome)
         _ensure_nothing_forbidden(row, outcome)
 
 
-def _fill_in(row: Row, outcome: Outcome) -> None:
+def fill_in(row: Row, outcome: Outcome) -> None:
+    """Of the clients without a key nobody promises that they stay signed in."""
     total = outcome.total
     row.pairs, row.retries, row.refused = row.pairs + total["pairs"], row.retries + total["retries"], row.refused + total["503"]
     found = {
         "lost": len(outcome.lost),
         "forked": outcome.forks + len(outcome.alive),
-        "logged out": total["logged out"],
+        "logged out": outcome.documented["logged out"],
         "5xx": total["other 5xx"],
         "503 without Retry-After": total["503 without Retry-After"],
         "refusals that are no logout": total["unexpected"],

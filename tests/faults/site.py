@@ -21,6 +21,7 @@ ANEW = {"Connection": "close"}
 RECOVERY_SECONDS = float(os.environ.get("RECOVERY_SECONDS") or 15)
 LATEST_ANSWER_SECONDS = float(os.environ.get("LATEST_ANSWER_SECONDS") or 10)
 LATEST_REFUSAL_SECONDS = float(os.environ.get("LATEST_REFUSAL_SECONDS") or 5)
+REFRESH_P99_SECONDS = float(os.environ.get("REFRESH_P99_SECONDS") or 2)
 JWKS_P99_SECONDS = float(os.environ.get("JWKS_P99_SECONDS") or 1.5)
 
 
