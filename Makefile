@@ -15,7 +15,7 @@ BENCH = $(if $(JSON),--json) $(if $(DB),--db $(DB)) $(if $(SECONDS),--seconds $(
 GROWTH = $(if $(JSON),--json) $(if $(USERS),--users $(USERS)) $(if $(SESSIONS),--sessions $(SESSIONS)) $(if $(ENDED),--ended $(ENDED)) \
 	$(if $(REFRESHES),--refreshes $(REFRESHES)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-.PHONY: help run test demo hostile bench bench-growth bench-admin bench-instances screenshots check manifests format translations conformance lock clean bom audit licences
+.PHONY: help run test demo hostile bench bench-growth bench-admin bench-instances screenshots check manifests format translations conformance lock clean bom audit licences faults
 help: ## list the targets
 	@grep -hE "^[a-z-]+:.*##" $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -30,6 +30,9 @@ test: .venv/.dev ## the pages in a browser, and the suite on SQLite and on a Pos
 
 hostile: .venv/.dev ## attack it: fuzzing, kill -9, races, copies, each SECURITY line taken out (MINUTES=10)
 	$(BIN)/python tests/hostile/run.py $(MINUTES)
+
+faults: .venv/.dev ## break the database, its replica, disks, a pooler and workers under load, and print what it cost (RESTARTS=20)
+	@$(BIN)/python tests/faults/run.py
 
 bench: .venv/.dev ## measure the server beside what bounds it, or beside another revision (BASE=main)
 	@$(BIN)/python -m tests.bench $(BENCH)

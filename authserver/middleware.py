@@ -11,8 +11,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
 
 from accounts.addresses import client_address, is_trusted_proxy
 from authserver import logs
-from oauth.errors import InvalidRequest
-from oauth.http import render
+from authserver.patience import patience
+from oauth.errors import InvalidRequest, TemporarilyUnavailable
+from oauth.http import render, soon
 
 # Asked by machines next door, by address and in clear.
 PROBES = frozenset({"/health", "/ready", "/live", "/api/v1/health", "/metrics"})
@@ -100,4 +101,7 @@ class Gate:
             if request.method not in {"GET", "HEAD"} or not is_page(request):
                 return render(InvalidRequest("Use HTTPS."))
             return HttpResponsePermanentRedirect(f"https://{host}{request.get_full_path()}")
+        # The documents ask nothing of the database, and what is kept of them does not come by here.
+        if patience.is_full() and not request.path.startswith("/.well-known/"):
+            return render(TemporarilyUnavailable("the database is slow, and enough requests wait for it", retry_after=soon()))
         return None

@@ -134,7 +134,7 @@ def _ready(operation_id: str, summary: str) -> Part:
 def _readiness() -> Part:
     members = {
         "status": {"enum": ["ok", "unavailable", "stopping"]},
-        "database": {"enum": ["ok", "unavailable", "read-only"]},
+        "database": {"enum": ["ok", "unavailable", "read-only", "slow"]},
         "signing_key": {
             "enum": ["ok", "missing", "unreadable", "stale"],
             "description": "`unreadable`: does not open with the server's encryption keys. `stale`: not read anew for 15 seconds.",

@@ -13,8 +13,10 @@ from django.template.loader import render_to_string
 from django.utils.translation import gettext_lazy as _
 
 from accounts import themes
+from accounts.reconnect import with_reconnect
 from authserver import admin_hosts, draining, metrics_page
 from authserver.middleware import is_page
+from authserver.patience import patience
 from oauth import instances, keys
 from oauth.errors import InvalidRequest, MethodNotAllowed, NotFound, TemporarilyUnavailable
 from oauth.grant_types import offered
@@ -140,15 +142,22 @@ def _has_metrics_token(request: HttpRequest) -> bool:
 
 def _database() -> str:
     """Whether it answers and takes writes."""
-    is_postgresql = connection.vendor == "postgresql"
+    if patience.is_full():  # a look would take the last thread
+        return "slow"
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SHOW transaction_read_only" if is_postgresql else "SELECT 'off'")
-            [read_only] = cursor.fetchone()
+        # A connection that broke some time ago says nothing about the database of now.
+        is_read_only = with_reconnect(_is_read_only)
     except (DatabaseError, InterfaceError):
         connection.close()
         return "unavailable"
-    if read_only == "on":
+    if is_read_only:
         connection.close()
         return "read-only"
     return "ok"
+
+
+def _is_read_only() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW transaction_read_only" if connection.vendor == "postgresql" else "SELECT 'off'")
+        [read_only] = cursor.fetchone()
+    return bool(read_only == "on")

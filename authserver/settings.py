@@ -10,10 +10,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import allauth
-import dj_database_url
 import django_stubs_ext
 
-from authserver import __version__, admin_hosts, caches, email_url, otel
+from authserver import __version__, admin_hosts, caches, database_url, email_url, otel
 from authserver.env import ConfigurationError, Environment
 from oauth import origins
 
@@ -136,36 +135,11 @@ APPEND_SLASH = False  # A redirect would lose or re-post a body.
 
 # --- Storage -----------------------------------------------------------------------------------
 DB_URL = env.url("AUTH_SERVICE__DB_URL", default=f"sqlite:///{DATA_DIR}/auth.db")
-DATABASE_LIMITS = "-c statement_timeout=2000 -c lock_timeout=1000"  # of a serving process, on PostgreSQL
-try:
-    _database: dict[str, Any] = dict(dj_database_url.parse(DB_URL))
-except (ValueError, KeyError, dj_database_url.UnknownSchemeError):
-    raise ConfigurationError(
-        "AUTH_SERVICE__DB_URL must look like sqlite:///data/auth.db or postgresql://user:password@host/name."
-    ) from None
-match _database["ENGINE"]:
-    case "django.db.backends.sqlite3":
-        if _database["NAME"] != ":memory:":
-            _database["NAME"] = BASE_DIR / _database["NAME"]
-            _folder("AUTH_SERVICE__DB_URL", _database["NAME"].parent)
-        _database["OPTIONS"] = {
-            # Writers queue at BEGIN; a deferred transaction that turns into a writer fails at once instead.
-            "transaction_mode": "IMMEDIATE",
-            "timeout": 5,
-            "init_command": "PRAGMA journal_mode=WAL;",
-        }
-    case "django.db.backends.postgresql":
-        # A server that hangs, or is gone without a word, is given up: a thread that waits for it serves nobody.
-        _given_up = {"connect_timeout": 3, "tcp_user_timeout": 4000, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 2}
-        # Statements are prepared once for each connection: planning a refresh costs more than doing it.
-        _prepared = {"server_side_binding": True, "prepare_threshold": 2}
-        _options = _database["OPTIONS"] = _given_up | _prepared | _database.get("OPTIONS", {})
-        if SERVING:
-            _options["options"] = f"{_options.get('options', '')} {DATABASE_LIMITS}".strip()
-        # No CONN_HEALTH_CHECKS, a round trip more: the first read of each request is repeated instead (accounts.reconnect).
-        _database["CONN_MAX_AGE"] = None
-    case engine:
-        raise ConfigurationError(f"AUTH_SERVICE__DB_URL names {engine}, but only sqlite and postgresql are supported.")
+DB_BEHIND_POOLER = env.flag("AUTH_SERVICE__DB_BEHIND_POOLER", default=False)
+DATABASE_LIMITS = database_url.LIMITS  # of a serving process, on PostgreSQL
+_database = database_url.settings_of(DB_URL, folder=BASE_DIR, serving=SERVING, pooled=DB_BEHIND_POOLER)
+if _database["ENGINE"] == database_url.SQLITE and _database["NAME"] != ":memory:":
+    _folder("AUTH_SERVICE__DB_URL", _database["NAME"].parent)
 DATABASES = {"default": _database}
 PROCESSES = 1 if _database["ENGINE"].endswith("sqlite3") else WEB_CONCURRENCY
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

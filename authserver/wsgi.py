@@ -21,6 +21,7 @@ from django.utils.module_loading import import_string  # noqa: E402
 
 from authserver.kept_answers import KeptAnswers  # noqa: E402
 from authserver.middleware import is_path_of_page  # noqa: E402
+from authserver.patience import patience  # noqa: E402
 
 
 class MachineHandler(WSGIHandler):
@@ -52,9 +53,10 @@ pages, machines = WSGIHandler(), MachineHandler()
 
 
 def through_django(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    handler = pages if is_path_of_page(environ["PATH_INFO"]) else machines
-    answer: Iterable[bytes] = handler(environ, start_response)
-    return answer
+    is_page = is_path_of_page(environ["PATH_INFO"])
+    with patience.serving(is_page=is_page):
+        answer: Iterable[bytes] = (pages if is_page else machines)(environ, start_response)
+        return answer
 
 
 application: Callable[[dict[str, Any], Any], Iterable[bytes]] = KeptAnswers(through_django)

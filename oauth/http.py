@@ -169,8 +169,12 @@ def store_down(error: Exception) -> TemporarilyUnavailable:
     metrics.STORE_ERRORS.labels(metrics.DATABASE).inc()
     if not connection.in_atomic_block:
         connection.close()
-    # Spread the retries: all clients see the same outage at the same time.
-    return TemporarilyUnavailable(f"store: {type(error).__name__}", retry_after=random.randint(1, 3))  # noqa: S311 - no secret
+    return TemporarilyUnavailable(f"store: {type(error).__name__}", retry_after=soon())
+
+
+def soon() -> int:
+    """Seconds until the next attempt, spread: all clients see the same outage at the same time."""
+    return random.randint(1, 3)  # noqa: S311 - no secret
 
 
 def renders_oauth_errors(view: View) -> View:

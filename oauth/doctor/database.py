@@ -81,7 +81,8 @@ def limits() -> Iterator[Finding]:
         return
     mine = connection.copy()
     options = mine.settings_dict["OPTIONS"]
-    options["options"] = f"{options.get('options', '')} {settings.DATABASE_LIMITS}".strip()
+    if not settings.DB_BEHIND_POOLER:
+        options["options"] = f"{options.get('options', '')} {settings.DATABASE_LIMITS}".strip()
     with closing(mine), mine.cursor() as cursor:
         cursor.execute("SELECT name, setting::int FROM pg_settings WHERE name IN ('statement_timeout', 'lock_timeout')")
         actual = dict(cursor.fetchall())

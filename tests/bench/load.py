@@ -48,6 +48,9 @@ class Client:
             self._connection.close()
             return 0, b""
 
+    def close(self) -> None:
+        self._connection.close()
+
 
 def in_a_process_of_its_own(work: Callable[..., T], *arguments: object) -> Callable[[], T]:
     """Start `work` and give what waits for its result: the generator's Python does not wait for the one that measures."""

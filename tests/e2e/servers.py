@@ -20,7 +20,7 @@ import httpx
 import psycopg
 from psycopg import sql
 
-from tests.postgres import free_port
+from tests.postgres import find_binaries, free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ISSUER = "https://auth.codelab.local"
@@ -188,8 +188,21 @@ def _migrated_template(server_url: str) -> str:
     copied = new_database(server_url)
     url = copied.__enter__()
     atexit.register(_drop_if_there, copied)
-    _migrate(url, folder=tempfile.gettempdir())
+    of_the_run = os.environ.get("TEST_DB_URL", "")
+    if of_the_run in {"", server_url}:
+        _migrate(url, folder=tempfile.gettempdir())
+    else:
+        _copy(urlsplit(of_the_run)._replace(path=f"/{_migrated_template(of_the_run)}").geturl(), to=url)
     return urlsplit(url).path.removeprefix("/")
+
+
+def _copy(url: str, *, to: str) -> None:
+    """All that is in a database, into an empty one of another server: a twentieth of what it takes to migrate."""
+    binaries = find_binaries()
+    assert binaries is not None
+    dump = run([str(binaries / "pg_dump"), "--no-owner", "--dbname", url], cwd=ROOT, environment=clean_environment())
+    command = [str(binaries / "psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null", "--dbname", to]
+    subprocess.run(command, input=dump, encoding="utf-8", env=clean_environment(), check=True, timeout=START_SECONDS)
 
 
 def _drop_if_there(database: AbstractContextManager[str]) -> None:

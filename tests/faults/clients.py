@@ -48,8 +48,8 @@ class App:
         self._chain += 1
         self._receive(answer, spent="")
 
-    def refresh_until(self, stop: threading.Event) -> None:
-        while not stop.is_set():
+    def refresh_until(self, stop: threading.Event, *, pause: float = 0.0) -> None:
+        while not stop.wait(_chance.uniform(0, 2 * pause)):
             self.refresh()
             if _chance.random() < 1 / RECONNECT_EVERY:
                 self._connection.close()
@@ -111,6 +111,7 @@ class App:
                 continue
             self._attempt(began_at, f"{answer.status} {answer.body}")
             self.tally["503" if answer.status == 503 else "other 5xx"] += 1
+            self.tally["503 without Retry-After"] += answer.status == 503 and not answer.retry_after
             time.sleep(answer.retry_after)
 
     def _post(self, form: dict[str, str], headers: dict[str, str]) -> Answer | None:

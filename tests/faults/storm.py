@@ -82,13 +82,23 @@ class Outcome:
 
 
 class Storm:
-    def __init__(self, *, port: int, gunicorn: Gunicorn, database: Database, http: httpx.Client, folder: Path) -> None:
+    def __init__(
+        self,
+        *,
+        port: int,
+        gunicorn: Gunicorn,
+        database: Database,
+        http: httpx.Client,
+        folder: Path,
+        documented: int = DOCUMENTED,
+        guide: int = GUIDE,
+    ) -> None:
         self._gunicorn, self._database, self._http = gunicorn, database, http
         self._outcome = Outcome()
         self._refreshes_at_kill = 0
         self._apps = [
-            App(port=port, notebook=Notebook(folder / f"client-{number}"), sends_keys=number < DOCUMENTED)
-            for number in range(DOCUMENTED + GUIDE)
+            App(port=port, notebook=Notebook(folder / f"client-{number}"), sends_keys=number < documented)
+            for number in range(documented + guide)
         ]
 
     def rage(self, *, least: int) -> Outcome:

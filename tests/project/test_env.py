@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from authserver import database_url
 from authserver.env import ConfigurationError, Environment, did_you_mean
 
 ROOT = Path(__file__).parents[2]
@@ -634,3 +635,34 @@ def test_the_options_of_the_database_url_stay_beside_the_servers_own(check):
     )
 
     assert result.stdout.split("-c ")[1:] == ["search_path=auth ", "statement_timeout=2000 ", "lock_timeout=1000\n"]
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts", "ports"),
+    [
+        ("postgresql://u:p%40@one:5433,two/n?target_session_attrs=primary", "one,two", "5433,5432"),
+        ("postgresql://u:p%40@[::1]:5433,two.example.com:5434/n?target_session_attrs=primary", "::1,two.example.com", "5433,5434"),
+        ("postgresql://u:p%40@one/n?target_session_attrs=primary", "one", ""),
+    ],
+)
+def test_the_database_may_be_in_several_places(url, hosts, ports):
+    made = database_url.settings_of(url, folder=ROOT, serving=False, pooled=False)
+
+    assert (made["HOST"], made["PORT"], made["NAME"], made["USER"], made["PASSWORD"]) == (hosts, ports, "n", "u", "p@")
+    assert made["OPTIONS"]["target_session_attrs"] == "primary"
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:hunter2@one:port,two/n", "postgresql://u:hunter2@,two/n", "postgresql://u:hunter2@one,/n"])
+def test_a_place_that_is_none_stops_the_start_and_shows_no_password(url):
+    with pytest.raises(ConfigurationError, match="AUTH_SERVICE__DB_URL must look like") as refusal:
+        database_url.settings_of(url, folder=ROOT, serving=True, pooled=False)
+
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_behind_a_pooler_nothing_stays_with_a_connection():
+    made = database_url.settings_of("postgresql://u:p@one/n", folder=ROOT, serving=True, pooled=True)
+
+    assert made["DISABLE_SERVER_SIDE_CURSORS"]
+    assert made["OPTIONS"]["prepare_threshold"] is None
+    assert "options" not in made["OPTIONS"]

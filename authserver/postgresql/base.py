@@ -1,0 +1,51 @@
+"""Django's PostgreSQL for a server: its connections give up an answer that does not come in time (authserver.patience)."""
+
+import time
+from typing import Any
+
+from django.db.backends.postgresql import base
+from psycopg import Connection, OperationalError
+from psycopg.abc import RV, PQGen
+from psycopg.errors import _WaitTimeout
+
+from authserver.patience import patience
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """Takes the place of Django's own, as the ENGINE of a process that serves."""
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        if patience.left() <= 0:
+            raise OperationalError("the request has no time left for a connection")
+        began_at = time.monotonic()
+        try:
+            connection = super().get_new_connection(conn_params)
+        finally:
+            patience.note(time.monotonic() - began_at)
+        connection.wait = _Wait(connection)
+        return connection
+
+
+class _Wait:
+    """In the place of psycopg's `Connection.wait`, through which all that is asked of the server goes."""
+
+    def __init__(self, connection: Connection[Any]) -> None:
+        self._pgconn, self._wait = connection.pgconn, connection.wait
+
+    def __call__(self, generator: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        """What `generator` returns. Raises OperationalError, with the connection closed, when the time is up."""
+        left = patience.left() if timeout is None else timeout
+        began_at = time.monotonic()
+        try:
+            while left > 0:
+                try:
+                    return self._wait(generator, interval, min(left, patience.until_slow() or left))
+                except _WaitTimeout:
+                    waited = time.monotonic() - began_at
+                    patience.note(waited)  # while others can be told of it
+                    left, began_at = left - waited, began_at + waited
+        finally:
+            patience.note(time.monotonic() - began_at)
+        # What was asked may be done later or never; whoever used this connection again would read the answer to it.
+        self._pgconn.finish()
+        raise OperationalError("no answer in time")

@@ -1,0 +1,45 @@
+"""Break everything around the server, for longer than `make test` does, and print what it cost: `make faults`."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.postgres import postgres  # noqa: E402 - after the path it is found on
+
+# Each may be set to something else. The last seven are promised of a machine that does nothing beside.
+LONG = {
+    "REFRESHES": "10000",
+    "RESTARTS": "20",
+    "FAILOVERS": "5",
+    "HANG_SECONDS": "20",
+    "MANY_CLIENTS": "64",
+    "FULL_SECONDS": "10",
+    "HERD": "500",
+    "TABS": "200",
+    "FLOOD_SECONDS": "20",
+    "HALF_OPEN": "400",
+    "RECOVERY_SECONDS": "2",
+    "LATEST_ANSWER_SECONDS": "5.5",
+    "LATEST_REFUSAL_SECONDS": "1",
+    "REFRESH_P99_SECONDS": "0.3",
+    "REFUSED_AT_MOST": "0",
+    "JWKS_P99_SECONDS": "0.05",
+    "GOODPUT": "0.8",
+}
+
+
+def main() -> int:
+    arguments = sys.argv[1:] or ["tests/faults"]
+    # All of them: what cannot be broken here is a failure, and no row that is not there.
+    environment = LONG | os.environ | {"CI": "true"}
+    with postgres() as url:
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", *arguments]
+        return subprocess.run(command, cwd=ROOT, env=environment | {"TEST_DB_URL": url}, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
