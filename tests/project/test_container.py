@@ -34,7 +34,7 @@ NOT_NEEDED = {
     "README.md",
     "SECURITY.md",
 }
-NOT_NEEDED |= {"compose.yaml", "docs", "examples", "pyproject.toml", "requirements-dev.txt", "tests"}
+NOT_NEEDED |= {"compose.yaml", "docs", "examples", "pyproject.toml", "requirements-dev.txt", "requirements-otel.txt", "tests"}
 
 
 @pytest.fixture(scope="module")
