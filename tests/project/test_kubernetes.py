@@ -16,6 +16,7 @@ from django.test import Client as Browser
 from tests.container import kustomize
 from tests.container.dockerfile import Config, parse
 from tests.container.operations import blocks, paste
+from tests.e2e.nginx import need
 from tests.e2e.servers import ROOT
 from tests.project.test_docs import settings_that_are_read, start_with
 
@@ -47,9 +48,8 @@ def image() -> Config:
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of somebody who has pasted what the page says."""
+    need("openssl")
     folder = tmp_path_factory.mktemp("operator")
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed")
     paste(blocks("sh", heading="Secrets and settings")[0], folder=folder)
     paste(blocks("sh", heading="In Kubernetes")[0], folder=folder)
     return folder
