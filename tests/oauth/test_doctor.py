@@ -437,7 +437,7 @@ def test_one_redis_for_all_is_well_and_one_that_does_not_know_an_instance_is_not
 
 def test_a_redis_that_is_gone_fails_and_one_that_is_slow_is_told(settings):
     with redis_server() as server:
-        with slowly(server.port, seconds=0.04) as port:
+        with slowly(server.port, seconds=0.03) as port:
             use_redis(settings, port)
             assert found(neighbours.redis)[0] is Level.WARN
         server.kill()
