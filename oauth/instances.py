@@ -38,6 +38,7 @@ FORGOTTEN_AFTER = timedelta(minutes=10)
 WITHOUT_REDIS, SETTINGS_DIFFER = "instances_without_redis", "settings_differ"
 SECRETS = "the secrets"
 SAME_EVERYWHERE = (
+    "ENVIRONMENT",
     "JWT_ISSUER",
     "JWT_AUDIENCE",
     "ACCESS_TOKEN_LIFETIME",

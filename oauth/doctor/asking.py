@@ -2,10 +2,11 @@
 
 import socket
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,12 +37,22 @@ def ask(url: str, *, method: str = "GET", headers: Mapping[str, str] | None = No
         asked.request(method, parts.path or "/", body=body, headers={"User-Agent": "authserver doctor", **(headers or {})})
         ends_at = _end_of_certificate(asked.sock)  # before the answer, after which it may be closed
         response = asked.getresponse()
-        content = response.read(MOST_BYTES)
-        return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, content, ends_at)
+        headers_in_small = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, headers_in_small, _read(response), ends_at)
     except (OSError, HTTPException, ValueError) as error:
         raise Unreachable(_reason(error)) from None
     finally:
         asked.close()
+
+
+def _read(response: HTTPResponse) -> bytes:
+    """As much as comes in time. Raises TimeoutError for who sends it drop by drop."""
+    content, give_up_at = b"", time.monotonic() + SECONDS
+    while len(content) < MOST_BYTES and (more := response.read1(MOST_BYTES - len(content))):
+        content += more
+        if time.monotonic() > give_up_at:
+            raise TimeoutError
+    return content
 
 
 def _end_of_certificate(sock: Any) -> datetime | None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from oauth.doctor.asking import Unreachable
 from oauth.http import STORE_DOWN
 
 
@@ -51,9 +52,10 @@ def examine(groups: tuple[Group, ...], *, lets_crash: bool = False) -> Iterator[
     for group in groups:
         gates = [finding for gate in group.gates for finding in _findings(gate, lets_crash)]
         yield from gates
-        if any(finding.level is Level.FAIL for finding in gates):
+        failed = [finding.check for finding in gates if finding.level is Level.FAIL]
+        if failed:
             names = ", ".join(map(_name, group.checks))
-            yield warn(_name(group.gates[0]), f"Not looked at for that reason: {names}.", mend="Mend that first, and run this again.")
+            yield warn(failed[0], f"Not looked at for that reason: {names}.", mend="Mend that first, and run this again.")
             continue
         for check in group.checks:
             yield from _findings(check, lets_crash)
@@ -68,6 +70,8 @@ def _findings(check: Check, lets_crash: bool) -> Iterator[Finding]:
             raise
         mend = "Look at the database: does it run, is it slow, are its connections used up?"
         yield fail(_name(check), f"The database did not answer ({type(error).__name__}).", mend=mend)
+    except Unreachable as error:
+        yield fail(_name(check), f"There was no answer: {error}.", mend="Run this again; if it stays so, look at the proxy.")
     except Exception as error:
         if lets_crash:
             raise

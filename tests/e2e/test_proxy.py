@@ -104,6 +104,37 @@ def test_the_address_on_record_is_the_one_that_nginx_saw_whatever_the_client_say
     assert last_event(site) == {"event": "user:sign_in:succeeded", "address": address}
 
 
+def test_the_doctor_finds_all_of_it_well_but_the_certificate_that_ends_tomorrow(site: Site) -> None:
+    environment = site.environment | {"SSL_CERT_FILE": str(site.folder / "fullchain.pem")}
+
+    told = run([sys.executable, "manage.py", "shell", "-c", DOCTOR % (site.tls_port, site.plain_port)], cwd=ROOT, environment=environment)
+
+    findings = [line for line in told.splitlines() if line.startswith(("ok ", "warn ", "fail "))]
+    assert [line.partition(":")[0] for line in findings] == [
+        "ok issuer",
+        "ok key set",
+        "fail https",  # the certificate
+        "ok https",  # Strict-Transport-Security
+        "ok plain http",
+        "ok proxy",
+    ]
+    assert "The certificate is good for 1 days more" in findings[2]
+    assert "answered with 400" in findings[4]
+
+
+# The name of the server leads to nginx on this machine, and its ports to those of the test.
+DOCTOR = """
+import socket
+from oauth.doctor import outside
+
+connect, ports = socket.create_connection, {443: %d, 80: %d}
+socket.create_connection = lambda address, *others, **named: connect(("127.0.0.1", ports[address[1]]), *others, **named)
+for check in (outside.issuer, outside.key_set, outside.https, outside.plain_http, outside.proxy):
+    for finding in check():
+        print(f"{finding.level} {finding.check}: {finding.found}")
+"""
+
+
 @pytest.mark.checklist(107)
 def test_plain_http_is_refused_for_programs_and_redirected_for_people_whatever_the_client_says_of_itself(site: Site) -> None:
     with site.browser(tls=False) as browser:

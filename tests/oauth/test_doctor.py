@@ -16,6 +16,7 @@ from accounts.clock import Instant
 from accounts.models import Outbox
 from oauth import housekeeping, instances, key_rotation, key_rows
 from oauth.doctor import database, findings, neighbours, outside, rounds, work
+from oauth.doctor.asking import Unreachable
 from oauth.doctor.findings import Group, Level, ok, warn
 from oauth.models import Housekeeping, Instance, SigningKey
 from tests.accounts.smtp import mail_server
@@ -97,6 +98,18 @@ def test_a_check_that_crashes_is_a_finding_without_its_text_and_the_others_go_on
     assert "All is well." in output
     assert "secret" not in output
     assert "password" not in output
+
+
+def silent():
+    raise Unreachable("the connection is refused")
+    yield
+
+
+def test_a_server_that_is_gone_between_two_checks_is_told_as_such(run):
+    output, is_well = run(Group((), (silent,)))
+
+    assert not is_well
+    assert "fail  silent           There was no answer: the connection is refused." in output
 
 
 def test_with_traceback_a_check_may_crash(run):
@@ -424,7 +437,7 @@ def test_one_redis_for_all_is_well_and_one_that_does_not_know_an_instance_is_not
 
 def test_a_redis_that_is_gone_fails_and_one_that_is_slow_is_told(settings):
     with redis_server() as server:
-        with slowly(server.port, seconds=0.04) as port:
+        with slowly(server.port, seconds=0.03) as port:
             use_redis(settings, port)
             assert found(neighbours.redis)[0] is Level.WARN
         server.kill()

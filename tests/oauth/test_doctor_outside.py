@@ -5,7 +5,8 @@ import os
 import socket
 import ssl
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
@@ -97,6 +98,27 @@ def test_who_does_not_answer_is_given_up(monkeypatch):
 
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(Unreachable, match="no answer within"):
         ask(f"http://127.0.0.1:{silent.getsockname()[1]}/")
+
+
+def test_who_answers_drop_by_drop_is_given_up(monkeypatch):
+    monkeypatch.setattr("oauth.doctor.asking.SECONDS", 0.2)
+
+    def drop():
+        with suppress(OSError):
+            near, _ = slow.accept()
+            with near:
+                near.recv(65536)
+                near.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                while True:
+                    near.sendall(b"x")
+                    time.sleep(0.02)
+
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+        thread = threading.Thread(target=drop, daemon=True)
+        thread.start()
+        with pytest.raises(Unreachable, match="no answer within"):
+            ask(f"http://127.0.0.1:{slow.getsockname()[1]}/")
+        thread.join(5)
 
 
 def test_the_end_of_a_certificate_is_read_and_one_that_nobody_trusts_is_told(tmp_path, monkeypatch):
