@@ -4,12 +4,14 @@ import io
 import ipaddress
 import json
 import os
+import re
 import shutil
 import sqlite3
 import sys
 import time
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import psycopg
@@ -195,6 +197,15 @@ def test_the_database_that_was_moved_to_is_one_to_serve_from(full, empty):
     assert fetch(empty, f"INSERT INTO accounts_auditevent {event} RETURNING id") == [(NUMBERS[-1] + 1,)]
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         execute(empty, "UPDATE accounts_auditevent SET event = 'another'")
+
+
+def test_sessions_are_moved_into_partitions_too(full, empty):
+    page = (Path(__file__).parents[2] / "docs/performance.md").read_text(encoding="utf-8")
+    [recipe] = re.findall(r"```sql\n(BEGIN;\n.*?COMMIT;\n)```", page, re.DOTALL)
+    execute(empty, recipe)
+
+    assert run(full, empty).target["oauth_session"].rows == 3
+    assert fetch(empty, "SELECT count(*) > 0 FROM pg_inherits WHERE inhparent = 'oauth_session'::regclass") == [(True,)]
 
 
 def test_a_dry_run_reads_everything_and_does_not_even_migrate(full, server_url):
