@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import transaction
 from django.forms import ModelForm, modelform_factory
 
@@ -36,9 +36,20 @@ def change(client: Client, *, fields: Mapping[str, Any], actor: Actor, reason: s
     return current
 
 
+class _PartialForm(ClientForm):
+    def add_error(self, field: str | None, error: Any) -> None:
+        """What a change contradicts may be a field that was not sent: it is told of without one, by its name."""
+        if isinstance(error, ValidationError) and hasattr(error, "error_dict"):
+            absent = [name for name in error.error_dict if name not in {*self.fields, NON_FIELD_ERRORS}]
+            for name in absent:
+                for each in error.error_dict.pop(name):
+                    super().add_error(None, f"{name}: {' '.join(each.messages)}")
+        super().add_error(field, error)
+
+
 def _form(fields: Mapping[str, Any], client: Client) -> ModelForm[Client]:
     """The form of the client's page, with these fields alone."""
-    made = modelform_factory(Client, form=ClientForm, fields=tuple(fields))
+    made = modelform_factory(Client, form=_PartialForm, fields=tuple(fields))
     data = {name: "\n".join(value) if _is_lines(made, name) else value for name, value in fields.items()}
     form = made(data, instance=client)
     for name in {*form.fields} - {*fields}:

@@ -642,6 +642,7 @@ def test_a_client_is_changed_by_the_rules_of_its_page(call, owner):
         {"allowed_origins": ["*"]},
         {"grant_types": ["implicit"]},
         {"default_scopes": "beyond"},
+        {"allowed_scopes": "api:write"},  # and its default scopes stay api:read too
         {"access_token_lifetime": 0},
         {"access_token_lifetime": 86401},
         {"name": ""},

@@ -321,3 +321,12 @@ def test_of_two_at_once_one_does_it_and_the_other_finds_it_done(tmp_path):
 
     assert sorted(said) == ["Done: 0 created, 0 changed, 1 unchanged.", "Done: 1 created, 0 changed, 0 unchanged."]
     assert events() == ["client:registration:created"]
+
+
+def test_a_change_that_contradicts_what_the_file_does_not_name_is_told(apply, make_client):
+    make_client("editor")  # by default it gets api:write too
+
+    with pytest.raises(CommandError, match=r"clients\.editor.*: Not among the allowed scopes: api:write\."):
+        apply("[clients.editor]\nallowed_scopes = ['api:read']")
+
+    assert Client.objects.get().allowed_scopes == "api:read api:write"

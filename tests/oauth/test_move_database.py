@@ -4,16 +4,19 @@ import io
 import ipaddress
 import json
 import os
+import re
 import shutil
 import sqlite3
 import sys
 import time
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import psycopg
 import pytest
+from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 
 from oauth.database_move import databases, move
@@ -197,6 +200,15 @@ def test_the_database_that_was_moved_to_is_one_to_serve_from(full, empty):
         execute(empty, "UPDATE accounts_auditevent SET event = 'another'")
 
 
+def test_sessions_are_moved_into_partitions_too(full, empty):
+    page = (Path(__file__).parents[2] / "docs/performance.md").read_text(encoding="utf-8")
+    [recipe] = re.findall(r"```sql\n(BEGIN;\n.*?COMMIT;\n)```", page, re.DOTALL)
+    execute(empty, recipe)
+
+    assert run(full, empty).target["oauth_session"].rows == 3
+    assert fetch(empty, "SELECT count(*) > 0 FROM pg_inherits WHERE inhparent = 'oauth_session'::regclass") == [(True,)]
+
+
 def test_a_dry_run_reads_everything_and_does_not_even_migrate(full, server_url):
     with new_database(server_url) as url:
         report = run(full, url, is_dry=True)
@@ -348,6 +360,47 @@ def test_what_does_not_read_back_alike_is_taken_back(full, empty):
     assert different.value.report.differences == ["oauth_devicecode"]
     execute(empty, "DROP TRIGGER spoil ON oauth_devicecode")
     assert run(full, empty).differences == []
+
+
+# --- The command ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command(full, monkeypatch):
+    """What the command prints that moves it."""
+    monkeypatch.setitem(django_settings.DATABASES, "default", databases.settings_of(full))
+
+    def run(*arguments):
+        printed = io.StringIO()
+        try:
+            call_command("move_database", *arguments, stdout=printed)
+        except CommandError as error:
+            return f"{printed.getvalue()}{error}"
+        return printed.getvalue()
+
+    return run
+
+
+def test_the_command_prints_what_it_has_compared(command, empty):
+    planned = command("--to", empty, "--dry-run")
+    moved = command("--to", empty)
+    again = command("--to", empty)
+
+    assert re.search(r"^oauth_session +3  [0-9a-f]{16}$", planned, re.MULTILINE)
+    assert "This is what would be moved" in planned
+    assert re.search(r"^oauth_session +3  [0-9a-f]{16}  same$", moved, re.MULTILINE)
+    assert "Both databases read alike." in moved
+    assert "Nothing was moved. The database of --to: it is not empty, and nothing in it was touched. Rows: " in again
+
+
+def test_the_command_prints_where_the_two_differ(command, empty):
+    execute(empty, "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$")
+    execute(empty, "CREATE TRIGGER lose BEFORE INSERT ON accounts_auditevent FOR EACH ROW EXECUTE FUNCTION lose()")
+
+    said = command("--to", empty)
+
+    assert re.search(r"^accounts_auditevent +3  [0-9a-f]{16}  DIFFERENT: read back 0 rows, 0{16}$", said, re.MULTILINE)
+    assert said.endswith("Nothing was moved: the two databases do not read alike, in accounts_auditevent.")
 
 
 # --- Passwords in URLs ---------------------------------------------------------------------------
