@@ -1232,6 +1232,13 @@ MUTATIONS = (
         "tests/oauth/test_races.py",
     ),
     Mutation(
+        "authserver/database_url.py",
+        "without the value",
+        'f"{NAME} must look like',
+        'f"{NAME} {url} must look like',
+        "tests/project/test_env.py",
+    ),
+    Mutation(
         "authserver/email_url.py",
         "without the value",
         'f"{NAME} must look like',

@@ -17,7 +17,7 @@ from tests.faults.crowd import Answers, crowd
 from tests.faults.siege import Row
 from tests.faults.site import JWKS_P99_SECONDS, LATEST_ANSWER_SECONDS, LATEST_REFUSAL_SECONDS, RECOVERY_SECONDS, Site
 
-HANG_SECONDS = float(os.environ.get("HANG_SECONDS") or 5)
+HANG_SECONDS = float(os.environ.get("HANG_SECONDS") or 4)
 NOTICED_SECONDS = 3.0  # until the statements that were under way have been given up
 CLIENTS = 12  # there are eight threads
 MANY = int(os.environ.get("MANY_CLIENTS") or 24)
