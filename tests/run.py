@@ -77,6 +77,7 @@ ON_POSTGRESQL_ALONE = (
     "tests/e2e/test_unreadable.py",
     "tests/faults/test_redis_down.py",
     "tests/faults/test_rolling.py",
+    "tests/faults/test_skewed_clock.py",
     "tests/hostile/test_fuzz.py",
     "tests/hostile/test_schema.py",
     "tests/hostile/test_stolen_copies.py",
