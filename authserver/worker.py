@@ -30,6 +30,8 @@ logger = logging.getLogger("authserver.refusals")
 
 
 class Worker(ThreadWorker):
+    alive: bool
+
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: /ready says so, and requests are taken on for a while, until whoever balances the load sends no more."""
         if self.alive and not draining.has_begun():
