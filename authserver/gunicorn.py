@@ -75,9 +75,22 @@ def on_starting(server: Any) -> None:
         raise ConfigurationError(f"AUTH_SERVICE__PRIVATE_KEY_PATH names {settings.PRIVATE_KEY_PATH}, but {error}.") from None
     except DatabaseError as error:
         # It may be back before the first request is; the processes look for it from then on.
-        server.log.warning("The signing keys could not be looked at: %s", type(error).__name__)
+        why = "the database has no tables of this server; manage.py migrate makes them" if _is_empty() else type(error).__name__
+        server.log.warning("The signing keys could not be looked at: %s", why)
     finally:
         connections.close_all()
+
+
+def _is_empty() -> bool:
+    """Whether the database answers, and nobody has migrated it."""
+    from django.db import DatabaseError, connection
+
+    from oauth.models import SigningKey
+
+    try:
+        return SigningKey._meta.db_table not in connection.introspection.table_names()
+    except DatabaseError:
+        return False
 
 
 def when_ready(server: Any) -> None:

@@ -94,6 +94,7 @@ ON_POSTGRESQL_ALONE = (
     "tests/faults/test_restarts_of_postgresql.py",
     "tests/faults/test_slow_clients.py",
     "tests/faults/test_slow_database.py",
+    "tests/faults/test_skewed_clock.py",
     "tests/hostile/test_fuzz.py",
     "tests/hostile/test_schema.py",
     "tests/hostile/test_stolen_copies.py",

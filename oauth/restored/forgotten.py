@@ -4,7 +4,7 @@ Nothing is asked of the database here and nothing written. The lines are those o
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -56,6 +56,7 @@ FLAGS = ("is_staff", "is_superuser")
 LISTS = ("roles", "groups", "user_permissions")
 
 Event = dict[str, Any]
+Key = tuple[datetime, int]  # of an event: ids alone are given anew after a restore
 
 
 class NotAnExport(Exception):
@@ -112,13 +113,19 @@ class Forgotten:
 
 
 def gather(
-    lines: Iterable[str], *, since: datetime, people_until: Mapping[UUID, datetime], clients_until: Mapping[str, datetime]
+    lines: Iterable[str],
+    *,
+    since: datetime,
+    known: Callable[[Iterable[Key]], set[Key]],
+    people_until: Mapping[UUID, datetime],
+    clients_until: Mapping[str, datetime],
 ) -> Forgotten:
     """What the events from `since` on say. Of a user or a client nothing up to the instant until which it was replayed before.
 
-    Exports may overlap, and follow one another in any order. Raises NotAnExport.
+    `known` gives those of some events that the restored database has itself: they are older than the backup, or newer than
+    the restore, and what they tell of stands. Exports may overlap, and follow one another in any order. Raises NotAnExport.
     """
-    found, others = Forgotten(), dict[tuple[datetime, int], tuple[int, Event]]()
+    found, others = Forgotten(), dict[Key, tuple[int, Event]]()
     for number, line in enumerate(lines, start=1):
         event = _parse(line, number=number)
         if event is None or event["at"] < since:
@@ -131,7 +138,9 @@ def gather(
                 found.sessions[UUID(event["target"])] = event["event"]
             elif _may_take_something(event):
                 others[event["at"], event["id"]] = number, event
-    for _, (number, event) in sorted(others.items()):
+    # Or somebody loses the password that they chose after it was given up.
+    for key in sorted({*others} - known(others)):
+        number, event = others[key]
         with _told(event, number):
             _note(found, event, people_until=people_until, clients_until=clients_until)
     found.people = {person_id: person for person_id, person in found.people.items() if person.has_lost_something}

@@ -21,7 +21,7 @@ from oauth import client_switch, clients, key_rotation, key_rows, session_ending
 from oauth.key_schedule import State
 from oauth.models import Client, Consent, Session
 from oauth.restored import people
-from oauth.restored.forgotten import Forgotten, Software
+from oauth.restored.forgotten import Forgotten, Key, Software
 
 STARTED, FINISHED = "restore:revocations:started", "restore:revocations:finished"
 CLIENT_EVENT = "client:revocations:replayed"
@@ -59,6 +59,14 @@ def begin(backup_at: datetime, *, is_dry: bool, source: str, actor: Actor) -> Ru
         detail = {"backup_at": backup_at.isoformat(), "opened_by": opened_by.isoformat(), "source": source}
         audit.record(STARTED, detail=detail, **actor)
     return Run(backup_at, opened_by, is_first=not is_done, is_dry=is_dry, actor=actor)
+
+
+def known(keys: Iterable[Key]) -> set[Key]:
+    """Those events that this database has on record itself."""
+    found = set[Key]()
+    for batch in _batches((key, key[1]) for key in keys):
+        found |= {(at, pk) for pk, at in AuditEvent.objects.filter(pk__in=batch.values()).values_list("pk", "at")} & {*batch}
+    return found
 
 
 def clients_until() -> dict[str, datetime]:

@@ -67,6 +67,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             AUTH_SERVICE__ENV_FILE=str(folder / ".env"),
             AUTH_SERVICE__METRICS_TOKEN=secrets.token_urlsafe(48),
             PORT=str(server_port),
+            AUTH_SERVICE__DRAIN_SECONDS="0",  # nobody balances the load here, and the end would take five seconds longer
             WEB_CONCURRENCY="2",
         )
         made = Site(folder, environment, server_port, plain_port=free_port(), tls_port=free_port())

@@ -47,8 +47,8 @@ class Instance:
         return f"http://127.0.0.1:{self.environment['AUTH_SERVICE__PORT']}"
 
     def start(self, *, root: Path) -> None:
-        # The base may not know this setting.
-        own = {"AUTH_SERVICE__DRAIN_SECONDS": str(DRAIN_SECONDS)} if root == ROOT else {}
+        # An older base does not know this setting, and may lose a request when it stops.
+        own = {"AUTH_SERVICE__DRAIN_SECONDS": str(DRAIN_SECONDS)} if (root / "authserver/draining.py").exists() else {}
         command = [sys.executable, "-m", "gunicorn", "-c", "authserver/gunicorn.py"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=root, env=self.environment | own, stdout=log, stderr=log)

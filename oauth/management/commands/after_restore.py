@@ -59,7 +59,13 @@ class Command(BaseCommand):
     def _read(self, path: str, *, since: datetime) -> Forgotten:
         try:
             with _opened(path) as lines:
-                found = forgotten.gather(lines, since=since, people_until=people.replayed_until(), clients_until=replay.clients_until())
+                found = forgotten.gather(
+                    lines,
+                    since=since,
+                    known=replay.known,
+                    people_until=people.replayed_until(),
+                    clients_until=replay.clients_until(),
+                )
         except OSError as error:
             raise CommandError(f"{path} cannot be read: {error.strerror}.") from None
         except UnicodeDecodeError:
