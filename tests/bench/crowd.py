@@ -2,8 +2,10 @@
 
 import secrets
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 
@@ -12,7 +14,7 @@ from tests.bench import kinds
 from tests.bench.server import settle
 
 MADE_BEFORE = 64  # users that fill.py has made, whose hash the others get
-BATCH = 1_000_000
+BATCH, WRITERS = 250_000, 2
 _USERS = """
 INSERT INTO accounts_user (id, password, is_superuser, username, username_canonical, email, email_canonical, name, is_active, is_staff,
     session_epoch, created_at)
@@ -64,10 +66,8 @@ class Crowd:
 
 
 def fill_users(url: str, crowd: Crowd, *, say: Callable[[str], None]) -> None:
-    with _filling(url) as connection:
-        for first, last in _batches(MADE_BEFORE, crowd.users - 1):
-            connection.execute(_USERS, {"users": crowd.users, "first": first, "last": last})
-            say(f"{last + 1} of {crowd.users} users")
+    for last in _insert(url, _USERS, {"users": crowd.users}, first=MADE_BEFORE, last=crowd.users - 1):
+        say(f"{last + 1} of {crowd.users} users")
 
 
 def fill_sessions(url: str, crowd: Crowd, *, say: Callable[[str], None]) -> None:
@@ -76,8 +76,7 @@ def fill_sessions(url: str, crowd: Crowd, *, say: Callable[[str], None]) -> None
     with _filling(url) as connection:
         connection.execute("TRUNCATE oauth_session")
         with _without_indexes(connection, say=say):
-            for first, last in _batches(1, crowd.rows):
-                connection.execute(_SESSIONS, common | {"first": first, "last": last})
+            for last in _insert(url, _SESSIONS, common, first=1, last=crowd.rows):
                 say(f"{last} of {crowd.rows} sessions")
     say("vacuum")
     settle(url)
@@ -106,9 +105,17 @@ def _filling(url: str) -> Iterator[psycopg.Connection]:
         yield connection
 
 
-def _batches(first: int, last: int) -> Iterator[tuple[int, int]]:
-    for start in range(first, last + 1, BATCH):
-        yield start, min(last, start + BATCH - 1)
+def _insert(url: str, sql: str, parameters: dict[str, Any], *, first: int, last: int) -> Iterator[int]:
+    """By several connections at once, each of which takes a core; the number of the last row of each batch, when it is there."""
+
+    def insert(start: int) -> int:
+        end = min(last, start + BATCH - 1)
+        with _filling(url) as connection:
+            connection.execute(sql, parameters | {"first": start, "last": end})
+        return end
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        yield from pool.map(insert, range(first, last + 1, BATCH))
 
 
 @contextmanager

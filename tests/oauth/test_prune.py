@@ -242,6 +242,12 @@ if connection.vendor == "postgresql":
         assert sum(batch.removed for batch in session_pruning.prune(keep=timedelta(days=30))) == 500
 
         assert (_counted("seq_scan"), _counted("idx_scan")) == before
+        assert connection.features.minimum_database_version == (14,)  # Django refuses an older one, which knows no ranges of ctid
+
+    def test_nothing_refers_to_a_session(db):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT conname FROM pg_constraint WHERE contype = 'f' AND confrelid = 'oauth_session'::regclass")
+            assert cursor.fetchall() == []
 
     @pytest.mark.django_db(transaction=True)
     def test_no_batch_waits_for_the_disk_and_the_connection_is_left_as_it_was(make_session):
