@@ -78,7 +78,8 @@ class Worker(ThreadWorker):
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
         if not isinstance(exc, errors.ParseException) or isinstance(exc, OURS):
-            super().handle_error(req, client, addr, exc)
+            # SECURITY: without the request: gunicorn would write its address into the log, with the query.
+            super().handle_error(None, client, addr, exc)
             return
         error_id, status = secrets.token_hex(8), STATUSES.get(type(exc), HTTPStatus.BAD_REQUEST)
         # SECURITY: the kind of the error alone: its text quotes the request, and that may be a line with a secret.

@@ -776,6 +776,13 @@ MUTATIONS = (
         "if True:",
         "tests/project/test_tracing.py",
     ),
+    Mutation(
+        "authserver/worker.py",
+        "without the request",
+        "super().handle_error(None,",
+        "super().handle_error(req,",
+        "tests/project/test_logs.py",
+    ),
     Mutation("authserver/pages.py", "only what stands before", 'reason.partition(" - ")[0]', "reason", "tests/project/test_logs.py"),
     Mutation("authserver/pages.py", "a token that is not set", ' == "bearer" and is_it', ' == "bearer"', "tests/project/test_metrics.py"),
     Mutation(

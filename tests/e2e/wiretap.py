@@ -16,7 +16,7 @@ SECRET_NAMES = frozenset(
     {
         *("password", "current_password", "new_password", "new_password1", "new_password2", "password1", "password2", "old_password"),
         *("client_secret", "access_token", "refresh_token", "id_token", "id_token_hint", "token", "code", "code_verifier"),
-        *("device_code", "user_code", "user_code_digits", "state", "nonce", "csrfmiddlewaretoken", "request", "shown"),
+        *("device_code", "user_code", "state", "nonce", "csrfmiddlewaretoken", "request", "shown"),
     }
 )
 _HIDDEN = re.compile(r'name="(csrfmiddlewaretoken|request|shown)" value="([^"]+)"')

@@ -159,6 +159,17 @@ def test_whatever_is_in_the_repository_is_in_the_image_or_known_to_be_of_no_use_
     assert top - NEEDED == top & NOT_NEEDED
 
 
+def test_the_image_is_built_with_what_traces_need_as_operations_says() -> None:
+    [said] = re.findall(r"^sed -i 's/(\S+)/(\S+)/' Dockerfile \.dockerignore$", read("docs/operations.md"), re.MULTILINE)
+    dockerfile, ignore = (re.sub(said[0], said[1], read(name)) for name in ("Dockerfile", ".dockerignore"))
+
+    steps = [step for stage in parse(dockerfile) for step in stage.steps if "requirements" in step.arguments]
+
+    assert [step.instruction for step in steps] == ["COPY", "RUN"]
+    assert all("requirements-otel.txt" in step.arguments and "requirements.txt" not in step.arguments for step in steps)
+    assert not Ignore(ignore).leaves_out("requirements-otel.txt")
+
+
 @pytest.mark.parametrize(
     ("patterns", "left_out", "let_in"),
     [

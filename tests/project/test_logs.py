@@ -8,21 +8,25 @@ import os
 import re
 import runpy
 import secrets
+import socket
 import string
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import quote_plus
 
 import pytest
 from django.conf import settings
 from django.test import Client
 from django.urls import path
+from gunicorn.config import Config
 
 from accounts.models import User
 from authserver import logs
 from authserver.urls import urlpatterns
+from authserver.worker import Worker
 from tests import secrecy
 from tests.conftest import PASSWORD
 from tests.e2e.servers import kinds_of_secrets_in
@@ -159,6 +163,24 @@ def test_a_bug_is_logged_with_the_id_of_its_answer(client, lines, settings):
     assert "ZeroDivisionError" in lines[0]["traceback"]
     assert lines[0]["route"] == "bug/<str:id>"
     assert "a-token-of-alice" not in json.dumps(lines)
+
+
+def test_what_fails_outside_of_django_is_logged_without_the_address_that_was_asked_for(caplog):
+    worker, request = Worker.__new__(Worker), SimpleNamespace(method="GET", uri="/callback?code=a-secret-code")
+    worker.log, worker.cfg = logging.getLogger("gunicorn.error"), Config()
+    server, client = socket.socketpair()
+
+    with server, client:
+        try:
+            int("nothing")
+        except ValueError as error:
+            worker.handle_error(request, server, ("192.0.2.1", 1), error)
+        answer = client.recv(1000)
+
+    [line] = caplog.records
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert "ValueError" in logs.JSONFormatter().format(line)
+    assert "a-secret-code" not in logs.JSONFormatter().format(line)
 
 
 def test_requests_in_several_threads_at_once_keep_their_ids_apart(settings):

@@ -243,7 +243,7 @@ def test_without_a_service_nothing_is_called_audited(monkeypatch, capsys):
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/v1/query"
 
     refused = audit.main(["--vulnerability-service", "osv", "--osv-url", url])
-    monkeypatch.setattr(audit, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(audit, "PATIENCE_OF_CHECK_SECONDS", 0.1)
     unanswered = audit.main(["--if-reachable", "--vulnerability-service", "osv", "--osv-url", url])
 
     first, second = capsys.readouterr().out.splitlines()

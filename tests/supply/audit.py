@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.supply.locked import Package, read
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS, PATIENCE_OF_CHECK_SECONDS = 60, 10
 CANARY = Package("jinja2", "2.4.1")  # not ours; CVE-2014-1402, CVE-2016-10745 and CVE-2019-10906 are of it
 
 # Flaws that do not concern this server, by their id, each with the reason. They are printed every time.
@@ -35,9 +35,9 @@ class Verdict:
     accepted: list[str] = field(default_factory=list)
 
 
-def audit(packages: list[Package], *options: str) -> Verdict:
-    """`options` are pip-audit's. Raises NotAudited."""
-    return judge(packages, _ask([*packages, CANARY], options))
+def audit(packages: list[Package], *options: str, patience: float = PATIENCE_SECONDS) -> Verdict:
+    """`options` are pip-audit's, `patience` the seconds that it may take. Raises NotAudited."""
+    return judge(packages, _ask([*packages, CANARY], options, patience=patience))
 
 
 def judge(packages: list[Package], report: list[dict[str, Any]]) -> Verdict:
@@ -59,7 +59,7 @@ def judge(packages: list[Package], report: list[dict[str, Any]]) -> Verdict:
     return Verdict(len(packages), flaws, accepted)
 
 
-def _ask(packages: list[Package], options: tuple[str, ...]) -> list[dict[str, Any]]:
+def _ask(packages: list[Package], options: tuple[str, ...], *, patience: float) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="audit-") as folder:
         asked = Path(folder) / "asked.txt"
         asked.write_text("".join(f"{package.name}=={package.version}\n" for package in packages), encoding="utf-8")
@@ -67,9 +67,9 @@ def _ask(packages: list[Package], options: tuple[str, ...]) -> list[dict[str, An
         command = [sys.executable, "-m", "pip_audit", "--requirement", str(asked), "--no-deps", "--disable-pip", "--format", "json"]
         command += ["--progress-spinner", "off", "--cache-dir", folder, "--timeout", "5", *options]
         try:
-            done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=PATIENCE_SECONDS, check=False)
+            done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=patience, check=False)
         except subprocess.TimeoutExpired:
-            raise NotAudited(f"no answer within {PATIENCE_SECONDS} seconds") from None
+            raise NotAudited(f"no answer within {patience} seconds") from None
     try:
         return list(json.loads(done.stdout)["dependencies"])
     except (ValueError, KeyError):
@@ -82,7 +82,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--if-reachable", action="store_true")
     chosen, options = parser.parse_known_args(arguments)
     try:
-        verdict = audit(read(), *options)
+        verdict = audit(read(), *options, patience=PATIENCE_OF_CHECK_SECONDS if chosen.if_reachable else PATIENCE_SECONDS)
     except NotAudited as reason:
         print(f"not audited: {reason}")
         return 0 if chosen.if_reachable else 2
