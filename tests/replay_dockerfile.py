@@ -1,11 +1,11 @@
-"""Replay the Dockerfile without a container engine, and run what comes of it as compose.yaml would.
+"""Replay the Dockerfile without a container engine, and run what comes of it as compose.yaml and deploy/kubernetes would.
 
 python tests/replay_dockerfile.py      as root, with unshare and overlayfs; half a minute
 
 It proves that the steps work, one after another, on the files of a commit and the hashed lock file; that the image holds what the
 server needs, and no secret; and that it serves as an unprivileged process 1 in a read-only tree, with the variables, secrets
-and folders that compose.yaml gives. It proves nothing about the base image, for which this machine stands in, and nothing
-about the engine.
+and folders that compose.yaml and deploy/kubernetes give. It proves nothing about the base image, for which this machine stands in,
+and nothing about the engine or the cluster.
 """
 
 import http.client
@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 
@@ -29,6 +29,7 @@ sys.path.insert(0, str(ROOT))
 from tests.container import compose, contents  # noqa: E402 - after the path they are found on
 from tests.container.build import Image, build  # noqa: E402
 from tests.container.operations import paste_for_compose  # noqa: E402
+from tests.container.pod import Pod  # noqa: E402
 from tests.container.running import Container, own_network, stop  # noqa: E402
 from tests.postgres import postgres  # noqa: E402
 
@@ -66,21 +67,22 @@ def replay(folder: Path) -> None:
     services = compose.load(operator)
     own_network(compose.gateway())
     with postgres() as database_url:
-        log = run_as_composed(image, services, operator=operator, database_url=database_url)
+        logs = [run_as_composed(image, services, operator=operator, database_url=database_url)]
+        logs.append(run_as_pod(image, services["server"], operator=operator, database_url=database_url))
 
     used = [path.read_text(encoding="utf-8").strip() for path in (operator / "secrets").iterdir()]
     used.append(PASSWORD)
     for secret in used:
-        found = contents.find(secret, [*image.tree.layers, log])
+        found = contents.find(secret, [*image.tree.layers, *logs])
         assert found == [], f"secrets in {found}"
-    say(f"none of the {len(used)} secrets that it ran with is in a layer or in the log")
+    say(f"none of the {len(used)} secrets that it ran with is in a layer or in a log")
     say(f"replayed in {time.monotonic() - begun:.0f} s")
 
 
 def run_as_composed(image: Image, services: dict[str, compose.Service], *, operator: Path, database_url: str) -> Path:
     """Migrate, serve, ask, stop. Gives the log."""
-    server, migrate = (Container(image, services[name], operator=operator, database_url=database_url) for name in ("server", "migrate"))
-    server.prepare()
+    server, migrate = (Container(image, services[name], operator=operator) for name in ("server", "migrate"))
+    server.prepare(database_port=urlsplit(database_url).port)
 
     migrate.run(*services["migrate"].values["command"])
     say("migrate: the database is migrated, the first signing key is made")
@@ -104,6 +106,28 @@ def run_as_composed(image: Image, services: dict[str, compose.Service], *, opera
     for line in server.log.read_text(encoding="utf-8").splitlines():
         json.loads(line)
     return server.log
+
+
+def run_as_pod(image: Image, service: compose.Service, *, operator: Path, database_url: str) -> Path:
+    """With what deploy/kubernetes gives it, and the probes of the kubelet; Redis and the mail server are away. Gives the log."""
+    pod = Pod()
+    token = secrets.token_urlsafe(48)
+    values = {path.name: path.read_text(encoding="utf-8").strip() for path in (operator / "secrets").iterdir()}
+    values |= {"db-url": database_url, "redis-url": "redis://127.0.0.1:1/0", "email-url": "smtp://127.0.0.1:1", "metrics-token": token}
+    pod.mount_secrets(image, values)
+    container = Container(image, pod.service(like=service), operator=operator)
+
+    container.run(*pod.waiting)
+    container.run(pod.before_it_stops[0], "0")
+    with container.serving() as process:
+        for path in pod.probes:
+            assert httpx.get(f"http://127.0.0.1:{PORT}{path}", headers={"Host": f"10.244.3.17:{PORT}"}).status_code == 200, path
+        bearer = {"Authorization": f"Bearer {token}"}
+        assert httpx.get(f"http://127.0.0.1:{PORT}/metrics", headers=bearer).status_code == 200
+        stop(process, image.config.stop_signal)
+        assert process.wait(30) == 0
+    say(f"as a pod: {' '.join(pod.waiting)} passes, {', '.join(dict.fromkeys(pod.probes))} and /metrics answer")
+    return container.log
 
 
 def ask(gateway: str) -> None:

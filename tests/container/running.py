@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from tests.container.build import Image
 from tests.container.compose import Service, secret_files
@@ -23,16 +22,15 @@ _SET_FLAGS, _SET_ADDRESS, _UP = 0x8914, 0x8916, 0x1
 
 
 class Container:
-    """`operator` is the folder with `secrets/` and `.env`. A free port stands in for 5432 of the service `db`."""
+    """`operator` is the folder with `secrets/` and `.env`."""
 
-    def __init__(self, image: Image, service: Service, *, operator: Path, database_url: str) -> None:
+    def __init__(self, image: Image, service: Service, *, operator: Path) -> None:
         self.image, self.service, self.operator = image, service, operator
         self.log = operator / f"{service.name}.log"
-        self._database_port = urlsplit(database_url).port
         self._environment = {"HOME": "/nonexistent", "HOSTNAME": service.name} | image.config.environment | service.environment
 
-    def prepare(self) -> None:
-        """Names, secrets and memory folders; the rest becomes read-only, as the service asks for."""
+    def prepare(self, *, database_port: int | None) -> None:
+        """Names, secrets and memory folders; the rest becomes read-only, as the service asks for. The port stands in for 5432 of `db`."""
         tree, values = self.image.tree, self.service.values
         assert values["read_only"] is True
         tree.add_layer()
@@ -42,7 +40,7 @@ class Container:
         for name in values["secrets"]:
             shutil.copy(self.operator / secret_files()[name], tree.path(f"/run/secrets/{name}"))
         url = tree.path("/run/secrets/db-url")
-        url.write_text(url.read_text(encoding="utf-8").replace("@db:5432/", f"@db:{self._database_port}/"), encoding="utf-8")
+        url.write_text(url.read_text(encoding="utf-8").replace("@db:5432/", f"@db:{database_port}/"), encoding="utf-8")
 
     def run(self, *words: str) -> str:
         done = self._done(*words)
