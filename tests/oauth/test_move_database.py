@@ -412,11 +412,14 @@ def test_no_password_of_an_url_is_told(full, server_url):
 
     with pytest.raises(move.NothingMoved) as unknown:
         run(full, f"{there}/hush-hush%2Fhush")  # PostgreSQL says which database it does not have
+    with pytest.raises(move.NothingMoved) as in_the_query:
+        run(full, f"{server_url.rpartition('/')[0]}/hush-hush?password=hush-hush")
     with pytest.raises(CommandError) as malformed:
         call_command("move_database", to=f"postgresql://u:{password}@host", stdout=io.StringIO())
 
     assert "***" in str(unknown.value)
-    assert "hush" not in f"{unknown.value} {malformed.value}"
+    assert "***" in str(in_the_query.value)
+    assert "hush" not in f"{unknown.value} {in_the_query.value} {malformed.value}"
 
 
 # --- How long it takes ---------------------------------------------------------------------------
