@@ -75,7 +75,10 @@ def _problems_of(said: dict[str, Any], members: dict[str, Callable[[Any], str]],
 
 
 def _is_text(value: Any) -> str:
-    return "" if isinstance(value, str) and value.isprintable() else "has to be a text without line breaks and control characters"
+    if not isinstance(value, str) or not value.isprintable():
+        return "has to be a text without line breaks and control characters"
+    # The forms strip it, and then it would differ from the file for ever.
+    return "" if value == value.strip() else "has spaces around it"
 
 
 def _is_type(value: Any) -> str:

@@ -124,10 +124,10 @@ def told(error: DatabaseError) -> str:
         where = f"{place[1]}, row {place[2]} of it" + (f", column {place[3]}" if place[3] else "") if place else "a column"
         return f"{where}: it does not take this value (SQLSTATE {cause.sqlstate})"  # type: ignore[attr-defined]
     text = str(error).strip().splitlines()[0]
-    for alias in (SOURCE, TARGET):
-        password = str(connections.settings.get(alias, {}).get("PASSWORD") or "")
-        for spelling in {password, quote(password), quote(password, safe="")} - {""}:
-            text = text.replace(spelling, "***")
+    for settings in (connections.settings[alias] for alias in (SOURCE, TARGET) if alias in connections.settings):
+        for password in (settings["PASSWORD"], settings["OPTIONS"].get("password")):
+            for spelling in {password, quote(password), quote(password, safe="")} if password else ():
+                text = text.replace(spelling, "***")
     return text
 
 
@@ -169,6 +169,8 @@ def _ensure_nobody_has_it_open(connection: BaseDatabaseWrapper) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM sqlite_master")
     except OperationalError as error:
+        if "locked" not in str(error):
+            raise
         raise NotUsable(f"others have it open: stop the server, and close what else has ({told(error)})") from error
 
 

@@ -76,6 +76,7 @@ def run(*, source: dict[str, Any], to: dict[str, Any], is_dry: bool, begin: Begi
         _ensure_up_to_date(left)
         with databases.held_still(left, tables=names, mode="SHARE"):
             total = sum(table.count(left) for table in tables)
+            not_moved = target.unknown_tables(left, tables=tables)
             with _refusals_told("The database of --to"), databases.target_opened(to) as entered:
                 target.ensure_empty(entered, tables=tables)
                 if is_dry:
@@ -83,7 +84,7 @@ def run(*, source: dict[str, Any], to: dict[str, Any], is_dry: bool, begin: Begi
                 else:
                     target.migrate(entered)
                     report = _copy_all(left, entered, tables=tables, total=total, begin=begin)
-            report.not_moved = target.unknown_tables(left, tables=tables)
+    report.not_moved = not_moved
     return report
 
 
@@ -99,8 +100,8 @@ def _copy_all(left: BaseDatabaseWrapper, entered: BaseDatabaseWrapper, *, tables
         report.target = _read(entered, tables, progress=begin("reading back", total))
         if report.differences:
             raise Different(report)
-    if entered.vendor == "postgresql":
-        target.analyze(entered, tables=tables)
+        if entered.vendor == "postgresql":
+            target.analyze(entered, tables=tables)
     return report
 
 

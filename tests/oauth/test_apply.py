@@ -279,6 +279,7 @@ def test_everything_that_is_wrong_is_told_with_its_place_and_nothing_is_changed(
         ("[roles.author]\nname = 'x'", "roles.author.name: there is no such member"),
         ('[roles.author]\ndescription = "\\u0000"', "roles.author.description: has to be a text without"),
         ('[roles."\\u0000"]', "roles: '\\x00' has control characters"),
+        ("[clients.x]\nname = ' Editor'", "clients.x.name: has spaces around it"),
         ("[clients.x", "is no TOML"),
         ("[clients.x]\naccess_token_lifetime = 999999\n" + EDITOR.partition("\n[clients.editor]\n")[2], "clients.x.access_token_lifetime"),
     ],

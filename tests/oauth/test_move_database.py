@@ -192,6 +192,7 @@ def test_the_database_that_was_moved_to_is_one_to_serve_from(full, empty):
     [(digest, agent)] = fetch(empty, f"SELECT retry_digest, user_agent FROM oauth_session WHERE id = '{UUID(int=NUMBERS[1] << 64)}'")
     assert bytes(digest) == bytes([1, *range(256)])
     assert agent == f"{NUMBERS[1]} {TEXT}"
+    assert fetch(empty, "SELECT reltuples FROM pg_class WHERE oid = 'oauth_session'::regclass") == [(3.0,)]  # the planner knows of them
     # The counters go on behind what was ever given.
     assert fetch(empty, "INSERT INTO accounts_role (name, description) VALUES ('next', '') RETURNING id") == [(5001,)]
     event = "(at, event, target, client_id, user_agent, error_id, detail) VALUES (now(), 'x', '', '', '', '', '{}')"
@@ -412,11 +413,14 @@ def test_no_password_of_an_url_is_told(full, server_url):
 
     with pytest.raises(move.NothingMoved) as unknown:
         run(full, f"{there}/hush-hush%2Fhush")  # PostgreSQL says which database it does not have
+    with pytest.raises(move.NothingMoved) as in_the_query:
+        run(full, f"{server_url.rpartition('/')[0]}/hush-hush?password=hush-hush")
     with pytest.raises(CommandError) as malformed:
         call_command("move_database", to=f"postgresql://u:{password}@host", stdout=io.StringIO())
 
     assert "***" in str(unknown.value)
-    assert "hush" not in f"{unknown.value} {malformed.value}"
+    assert "***" in str(in_the_query.value)
+    assert "hush" not in f"{unknown.value} {in_the_query.value} {malformed.value}"
 
 
 # --- How long it takes ---------------------------------------------------------------------------
