@@ -48,6 +48,7 @@ ON_SQLITE_ALONE = (
     "tests/project/test_make.py",
     "tests/project/test_mutations.py",
     "tests/project/test_openapi.py",
+    "tests/project/test_patience.py",
     "tests/project/test_translations.py",
 )
 ON_POSTGRESQL_ALONE = (
