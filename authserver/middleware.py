@@ -13,10 +13,11 @@ from accounts.addresses import client_address, is_trusted_proxy
 from authserver import logs
 from authserver.patience import patience
 from oauth.errors import InvalidRequest, TemporarilyUnavailable
-from oauth.http import render, soon
+from oauth.http import render
 
 # Asked by machines next door, by address and in clear.
 PROBES = frozenset({"/health", "/ready", "/live", "/api/v1/health", "/metrics"})
+SLOW = "the database is slow, and enough requests wait for it"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 MACHINE_PATHS = ("/oauth/", "/.well-known/", "/api/")
 # Metrics answer strangers as where nothing is, and nothing is a page.
@@ -101,7 +102,7 @@ class Gate:
             if request.method not in {"GET", "HEAD"} or not is_page(request):
                 return render(InvalidRequest("Use HTTPS."))
             return HttpResponsePermanentRedirect(f"https://{host}{request.get_full_path()}")
-        # The documents ask nothing of the database, and what is kept of them does not come by here.
-        if patience.is_full() and not request.path.startswith("/.well-known/"):
-            return render(TemporarilyUnavailable("the database is slow, and enough requests wait for it", retry_after=soon()))
+        # The documents ask nothing of the database, and what is kept of them does not come by here. Pages have a refusal of their own.
+        if patience.is_full() and not (is_page(request) or request.path.startswith("/.well-known/")):
+            return render(TemporarilyUnavailable(SLOW))
         return None

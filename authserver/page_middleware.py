@@ -9,8 +9,10 @@ from django.middleware.locale import LocaleMiddleware
 from django.utils import translation
 
 from authserver import pages
-from authserver.middleware import is_page
-from oauth.http import STORE_DOWN
+from authserver.middleware import SLOW, is_page
+from authserver.patience import patience
+from oauth.errors import TemporarilyUnavailable
+from oauth.http import STORE_DOWN, store_down
 
 
 class Pages:
@@ -24,6 +26,8 @@ class Pages:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if not is_page(request):
             return self.get_response(request)
+        if patience.is_full():
+            return pages.unavailable(request, TemporarilyUnavailable(SLOW))
         try:
             return cast(HttpResponse, self.page(request))
         finally:
@@ -35,6 +39,6 @@ class Pages:
         if not is_page(request):
             return None
         if isinstance(exception, STORE_DOWN):
-            return pages.unavailable(request, exception)
+            return pages.unavailable(request, store_down(exception))
         answer: HttpResponse | None = self.allauth.process_exception(request, exception)
         return answer

@@ -20,7 +20,7 @@ from authserver.patience import patience
 from oauth import instances, keys
 from oauth.errors import InvalidRequest, MethodNotAllowed, NotFound, TemporarilyUnavailable
 from oauth.grant_types import offered
-from oauth.http import NO_STORE, only, render, renders_oauth_errors, respond, store_down
+from oauth.http import NO_STORE, only, render, renders_oauth_errors, respond
 
 NOTHING_HERE = "There is nothing here."
 
@@ -101,9 +101,8 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _error_page(request, _("There is nothing here"), _("The address is mistyped, or what was here is gone."), 404)
 
 
-def unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
+def unavailable(request: HttpRequest, refusal: TemporarilyUnavailable) -> HttpResponse:
     """Any page, while the database is away: nothing that the person did, and nothing that a traceback would tell."""
-    refusal = store_down(error)
     response = _error_page(request, _("The server cannot answer right now"), _("Try again shortly."), refusal.status)
     response["Retry-After"] = refusal.headers["Retry-After"]
     return response

@@ -1,5 +1,6 @@
 """Refusals in two voices: `error`, `description` and `status` go to the client, `reason` to the log (RFC 6749 §5.2)."""
 
+import random
 import secrets
 from typing import Any, ClassVar
 from uuid import UUID
@@ -251,15 +252,16 @@ class InvalidCode(OAuthError):
 
 
 class TemporarilyUnavailable(OAuthError):
-    """Retry later; `retry_after` in seconds goes into the header."""
+    """Retry later; `retry_after` in seconds goes into the header. Without one it is soon, and not at the same time for all."""
 
     error = "temporarily_unavailable"
     description = "The server cannot answer right now. Try again shortly."
     status = 503
     is_stored = False  # the store may be what failed
 
-    def __init__(self, reason: str, *, retry_after: int = 1) -> None:
-        super().__init__(reason, headers={"Retry-After": str(retry_after)})
+    def __init__(self, reason: str, *, retry_after: int | None = None) -> None:
+        seconds = random.randint(1, 3) if retry_after is None else retry_after  # noqa: S311 - no secret
+        super().__init__(reason, headers={"Retry-After": str(seconds)})
 
 
 class InvalidToken(OAuthError):

@@ -1,7 +1,6 @@
 """The wire: parameters exactly once, refusals as JSON with an error_id, and nothing of it kept in a cache."""
 
 import logging
-import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
@@ -169,12 +168,7 @@ def store_down(error: Exception) -> TemporarilyUnavailable:
     metrics.STORE_ERRORS.labels(metrics.DATABASE).inc()
     if not connection.in_atomic_block:
         connection.close()
-    return TemporarilyUnavailable(f"store: {type(error).__name__}", retry_after=soon())
-
-
-def soon() -> int:
-    """Seconds until the next attempt, spread: all clients see the same outage at the same time."""
-    return random.randint(1, 3)  # noqa: S311 - no secret
+    return TemporarilyUnavailable(f"store: {type(error).__name__}")
 
 
 def renders_oauth_errors(view: View) -> View:

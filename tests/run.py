@@ -54,6 +54,7 @@ ON_SQLITE_ALONE = (
     "tests/project/test_systemd.py",
     "tests/project/test_supply.py",
     "tests/project/test_tracing.py",
+    "tests/project/test_patience.py",
     "tests/project/test_translations.py",
 )
 ON_POSTGRESQL_ALONE = (

@@ -152,4 +152,4 @@ def test_a_flood_of_guesses_is_told_to_come_back_and_refreshes_are_answered(guar
     counted = outcomes(answers.result())
     assert {answer.status_code for answer in refreshed} == {200}
     assert counted.keys() == {"invalid_grant", "temporarily_unavailable"}
-    assert all(answer.headers["Retry-After"] == "1" for answer in answers.result() if answer.status == 503)
+    assert all(answer.headers["Retry-After"] in {"1", "2", "3"} for answer in answers.result() if answer.status == 503)

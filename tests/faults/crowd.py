@@ -47,6 +47,13 @@ class Answers:
         ordered = sorted(seen.seconds for seen in self.key_sets if seen.began_at >= since)
         return ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]
 
+    def refused_before(self, instant: float) -> int:
+        return sum(seen.status == 503 and seen.began_at + seen.seconds < instant for seen in self.refreshes)
+
+    def fetched_between(self, one: float, other: float) -> int:
+        """How many key sets were asked for and had come."""
+        return sum(one <= seen.began_at and seen.began_at + seen.seconds <= other for seen in self.key_sets)
+
     def ensure_orderly(self) -> None:
         """Tokens, or the refusal that says when to come again; and the key set always."""
         wrong = [

@@ -66,7 +66,9 @@ def ill_treat(site: Site, row: Row, fault: AbstractContextManager[None]) -> Answ
     row.done, row.refused = row.done + 1, row.refused + answers.statuses()[503]
 
     answers.ensure_orderly()
-    assert answers.statuses()[503] > 0
+    # While it lasted: who waits is told, and who verifies does not wait.
+    assert answers.refused_before(began_at + HANG_SECONDS) > 0
+    assert answers.fetched_between(began_at + NOTICED_SECONDS, began_at + HANG_SECONDS) > 0
     assert answers.slowest() <= LATEST_ANSWER_SECONDS
     assert answers.key_set_p99(since=began_at + NOTICED_SECONDS) <= JWKS_P99_SECONDS
     assert max(row.recovery) <= RECOVERY_SECONDS + 3  # the server is wary for three seconds
