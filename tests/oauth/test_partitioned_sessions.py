@@ -149,7 +149,8 @@ def test_everything_is_as_many_statements_as_on_one_table(part, monkeypatch, ali
         assert refresh(value).error == "invalid_grant"
         assert len(act("list", lambda: [*Session.objects.live().filter(user=alice)])) == 1
         Session.objects.update(expires_at=Instant(plus=-timedelta(days=31)))
-        act("prune", lambda: [*session_pruning.prune(keep=timedelta(days=30))])
+        # In as many statements as there are pages; pages are not what is compared.
+        assert sum(batch.removed for batch in session_pruning.prune(keep=timedelta(days=30))) == 3
         assert not Session.objects.exists()
         return acts
 
