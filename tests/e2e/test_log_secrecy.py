@@ -23,7 +23,7 @@ from tests.staff import totp_code
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 APP, REDIRECT_URI = "test-client", "http://127.0.0.1/callback"
 PASSWORD, WRONG, NEW = "password123", "a-wrong-password-of-alice", "a long walk by the sea"
-MOST_ADMIN_PAGES = 45
+MOST_ADMIN_PAGES = 30
 
 
 @pytest.fixture(scope="module")

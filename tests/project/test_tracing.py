@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from authserver import logs, otel, tracing, wsgi
+from authserver.kept_answers import KeptAnswers
 from tests.conftest import PASSWORD
 from tests.e2e.servers import ROOT, clean_environment, run
 from tests.otlp import collector
@@ -186,13 +187,14 @@ def test_the_variables_of_opentelemetry_say_whether_there_are_traces(variables, 
     assert otel.is_wanted(variables) is is_wanted
 
 
-SERVED = """
+LOADED = """
 import json, os, sys
 {before}
-from authserver import gunicorn, settings, wsgi
+from authserver import {modules}
 print(json.dumps({{
-    "imported": sorted({{name.partition(".")[0] for name in sys.modules}} & {{"opentelemetry", "google", "googleapis"}}),
-    "application": type(wsgi.application).__name__,
+    "imported": sorted({{name.partition(".")[0] for name in sys.modules}} & {{"opentelemetry", "google"}}),
+    "modules": sorted(name for name in sys.modules if name in ("authserver.tracing", "authserver.wsgi")),
+    "traces": settings.TRACING,
     "notes": settings.CONFIGURATION_NOTES,
     "name": os.environ.get("OTEL_SERVICE_NAME"),
 }}))
@@ -208,33 +210,37 @@ sys.meta_path.insert(0, Absent)
 
 
 @pytest.fixture
-def served(tmp_path):
-    """What a process has that loads the server, with these lines in its .env."""
+def loaded(tmp_path):
+    """What a process has that loads these modules, with these lines in its .env."""
 
-    def load(*lines, before=""):
+    def load(*lines, modules="settings", before=""):
         (tmp_path / ".env").write_text("\n".join([*lines, ""]))
         environment = clean_environment(
             ENVIRONMENT="development", AUTH_SERVICE__ENV_FILE=str(tmp_path / ".env"), AUTH_SERVICE__DATA_DIR=str(tmp_path)
         )
-        return json.loads(run([sys.executable, "-c", SERVED.format(before=before)], cwd=ROOT, environment=environment).splitlines()[-1])
+        program = LOADED.format(before=before, modules=modules)
+        return json.loads(run([sys.executable, "-c", program], cwd=ROOT, environment=environment).splitlines()[-1])
 
     return load
 
 
-def test_where_nobody_asks_for_traces_nothing_of_them_is_imported_or_called(served):
-    assert served() == {"imported": [], "application": "KeptAnswers", "notes": [], "name": None}
+def test_where_nobody_asks_for_traces_nothing_of_them_is_imported(loaded):
+    found = loaded(modules="gunicorn, settings, wsgi")
+
+    assert found == {"imported": [], "modules": ["authserver.wsgi"], "traces": False, "notes": [], "name": None}
+    assert isinstance(wsgi.application, KeptAnswers)
 
 
-def test_where_the_file_of_the_settings_asks_for_them_they_are_there(served):
-    found = served("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318", "OTEL_SERVICE_NAME=auth-of-berlin")
+def test_the_file_of_the_settings_may_ask_for_them(loaded):
+    found = loaded("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318", "OTEL_SERVICE_NAME=auth-of-berlin")
 
-    assert (found["application"], found["notes"], found["name"]) == ("Traced", [], "auth-of-berlin")
+    assert (found["traces"], found["notes"], found["name"]) == (True, [], "auth-of-berlin")
 
 
-def test_without_the_packages_the_server_serves_and_says_what_to_install(served):
-    found = served("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318", before=ABSENT)
+def test_without_the_packages_the_server_serves_and_says_what_to_install(loaded):
+    found = loaded("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318", before=ABSENT)
 
-    assert (found["application"], found["notes"]) == ("KeptAnswers", [otel.NOT_INSTALLED])
+    assert (found["traces"], found["notes"]) == (False, [otel.NOT_INSTALLED])
 
 
 def test_a_collector_that_does_not_answer_holds_up_neither_a_request_nor_the_end(monkeypatch):

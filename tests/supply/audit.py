@@ -36,7 +36,8 @@ class Verdict:
 
 
 def audit(packages: list[Package], *options: str, patience: float = PATIENCE_SECONDS) -> Verdict:
-    """`options` are pip-audit's, `patience` the seconds that it may take. Raises NotAudited."""
+    """`options` are pip-audit's, `patience` the seconds that each of its two runs may take. Raises NotAudited."""
+    judge([], _ask([CANARY], options, patience=patience))  # who does not know that is not asked for the rest
     return judge(packages, _ask([*packages, CANARY], options, patience=patience))
 
 
