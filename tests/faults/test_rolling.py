@@ -52,6 +52,9 @@ class Instance:
         command = [sys.executable, "-m", "gunicorn", "-c", "authserver/gunicorn.py"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=root, env=self.environment | own, stdout=log, stderr=log)
+
+    def wait(self) -> None:
+        assert self.process is not None
         deadline = time.monotonic() + START_SECONDS
         while self.readiness() != 200:
             assert self.process.poll() is None, self.log.read_text("utf-8")
@@ -161,6 +164,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         for instance in instances:
             instance.start(root=before)
             stack.callback(instance.stop)
+        for instance in instances:
+            instance.wait()
         plain_port = free_port()
         text = two_of(configuration(folder, server_port=1, plain_port=plain_port, tls_port=free_port(), log="access.log"), instances)
         stack.enter_context(nginx(folder / "nginx", text, plain_port=plain_port))
@@ -180,7 +185,8 @@ def test_no_request_fails_while_servers_are_changed_one_after_the_other(site: Si
     codes = []
     for instance in site.instances:
         if not instance.readiness():
-            instance.start(root=site.before)  # the other test was first, and has stopped it
+            instance.start(root=site.before)
+            instance.wait()  # the other test was first, and has stopped it
     with site.load() as load:
         if BASE:
             run([sys.executable, "manage.py", "migrate"], cwd=ROOT, environment=site.instances[0].environment)
@@ -188,6 +194,7 @@ def test_no_request_fails_while_servers_are_changed_one_after_the_other(site: Si
             for instance in site.instances:
                 codes.append(instance.stop())
                 instance.start(root=ROOT)
+                instance.wait()
     count = load.counts["requests"]
     rolled = f"from {BASE} to this revision" if BASE else "of one revision"
     report.append(
