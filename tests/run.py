@@ -25,6 +25,7 @@ ON_SQLITE_ALONE = (
     "tests/e2e/test_dart_source.py",
     "tests/e2e/test_docs_examples.py",
     "tests/e2e/test_example_suites.py",
+    "tests/e2e/test_incidents.py",
     "tests/e2e/test_integration_guide.py",
     "tests/e2e/test_integration_guide_messages.py",
     "tests/e2e/test_mail.py",

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from threading import Event
 
@@ -22,7 +23,7 @@ import pytest
 
 from tests.bench.compare import worktree
 from tests.container.operations import blocks
-from tests.e2e.calls import refresh, refresh_form, sign_in
+from tests.e2e.calls import SIGN_IN_FORM, refresh, refresh_form, sign_in
 from tests.e2e.nginx import configuration, make_certificate, need, nginx
 from tests.e2e.servers import ISSUER, ROOT, START_SECONDS, clean_environment, migrated_database, new_database, run
 from tests.postgres import free_port
@@ -30,6 +31,7 @@ from tests.postgres import free_port
 ROLLS = int(os.environ.get("ROLLS") or 1)
 BASE = os.environ.get("BASE", "")
 APPS = 4
+PAUSE_SECONDS = 0.02 if BASE or ROLLS > 1 else 0.1  # of an app, between two requests
 DRAIN_SECONDS = 1
 HOST = "auth.example.com"
 
@@ -52,6 +54,9 @@ class Instance:
         command = [sys.executable, "-m", "gunicorn", "-c", "authserver/gunicorn.py"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=root, env=self.environment | own, stdout=log, stderr=log)
+
+    def wait(self) -> None:
+        assert self.process is not None
         deadline = time.monotonic() + START_SECONDS
         while self.readiness() != 200:
             assert self.process.poll() is None, self.log.read_text("utf-8")
@@ -82,19 +87,21 @@ class Load:
     failures: list[str] = field(default_factory=list)
     longest: float = 0.0
 
-    def run(self) -> None:
+    def run(self, token: str, *, signs_in: bool) -> None:
+        """One app. One of them signs in anew now and then: of several at once the server may send some away, whoever is stopped."""
         with httpx.Client(base_url=self.base_url, timeout=30, headers={"Host": HOST}) as http:
-            token = ""
-            while not self.stop.is_set():
-                token = self._ask(http, token) or ""
-                if self.counts["requests"] % 10 == 0:
+            for number in count(1):
+                if self.stop.is_set():
+                    return
+                token = self._ask(http, "" if signs_in and number % 10 == 0 else token) or ""
+                if number % 10 == 0:
                     self._note(http.get("/.well-known/jwks.json"))
-                time.sleep(0.05)
+                time.sleep(PAUSE_SECONDS)
 
     def _ask(self, http: httpx.Client, token: str) -> str | None:
         began_at = time.monotonic()
         try:
-            answer = refresh(http, token) if token else http.post("/oauth/token", data=SIGN_IN)
+            answer = refresh(http, token) if token else http.post("/oauth/token", data=SIGN_IN_FORM)
         except httpx.TransportError as error:
             self.failures.append(f"{error!r}")
             return None
@@ -108,9 +115,6 @@ class Load:
             self.failures.append(f"{answer.status_code} {answer.text}")
 
 
-SIGN_IN = {"grant_type": "password", "username": "user@example.com", "password": "password123", "client_id": "codelab-flutter-app"}
-
-
 @dataclass
 class Site:
     instances: list[Instance]
@@ -121,8 +125,10 @@ class Site:
     @contextmanager
     def load(self) -> Iterator[Load]:
         load = Load(self.plain_url)
+        with httpx.Client(base_url=self.plain_url, timeout=30, headers={"Host": HOST}) as http:
+            tokens = [sign_in(http)["refresh_token"] for _ in range(APPS)]
         with ThreadPoolExecutor(APPS) as threads:
-            running = [threads.submit(load.run) for _ in range(APPS)]
+            running = [threads.submit(load.run, token, signs_in=number == 0) for number, token in enumerate(tokens)]
             try:
                 yield load
             finally:
@@ -161,6 +167,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         for instance in instances:
             instance.start(root=before)
             stack.callback(instance.stop)
+        for instance in instances:
+            instance.wait()
         plain_port = free_port()
         text = two_of(configuration(folder, server_port=1, plain_port=plain_port, tls_port=free_port(), log="access.log"), instances)
         stack.enter_context(nginx(folder / "nginx", text, plain_port=plain_port))
@@ -180,7 +188,8 @@ def test_no_request_fails_while_servers_are_changed_one_after_the_other(site: Si
     codes = []
     for instance in site.instances:
         if not instance.readiness():
-            instance.start(root=site.before)  # the other test was first, and has stopped it
+            instance.start(root=site.before)
+            instance.wait()  # the other test was first, and has stopped it
     with site.load() as load:
         if BASE:
             run([sys.executable, "manage.py", "migrate"], cwd=ROOT, environment=site.instances[0].environment)
@@ -188,15 +197,16 @@ def test_no_request_fails_while_servers_are_changed_one_after_the_other(site: Si
             for instance in site.instances:
                 codes.append(instance.stop())
                 instance.start(root=ROOT)
-    count = load.counts["requests"]
+                instance.wait()
+    requests = load.counts["requests"]
     rolled = f"from {BASE} to this revision" if BASE else "of one revision"
     report.append(
-        f"{len(codes)} restarts {rolled} behind nginx: {count} requests, {len(load.failures)} failed, longest {load.longest:.2f} s"
+        f"{len(codes)} restarts {rolled} behind nginx: {requests} requests, {len(load.failures)} failed, longest {load.longest:.2f} s"
     )
 
     assert load.failures == [], "\n".join([*load.failures[:10], *(each.log.read_text("utf-8")[-2000:] for each in site.instances)])
     assert codes == [0] * len(codes) or BASE
-    assert count > len(codes) * APPS
+    assert requests > len(codes) * APPS
 
 
 def test_a_request_in_hand_is_answered_and_readiness_says_no_before_the_end(site: Site) -> None:
