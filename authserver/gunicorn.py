@@ -113,9 +113,10 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     from accounts import even_time, outbox, shared_store
+    from authserver.patience import patience
     from oauth import client_labels, housekeeping, instances, keys
 
-    keys.ring.poll()
+    keys.ring.poll(reading=patience.probing)
     client_labels.labels.poll()
     outbox.poll()
     even_time.pace.poll()

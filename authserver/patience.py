@@ -14,7 +14,9 @@ from django.conf import settings
 STATEMENT_SECONDS = 2.5  # the server's own limits, of two seconds, come first where it lives
 REQUEST_SECONDS = 5.0
 SLOW_SECONDS = 0.9  # a little less than the wait for a lock
-SLOW_FOR_SECONDS = 3.0  # longer than it takes to give up a statement or a connection
+SLOW_PROBE_SECONDS = 0.25  # of a read that waits for no lock, and is done twice a second
+SLOW_FOR_SECONDS = 5.0  # several probes
+HANGS_FOR_SECONDS = 3.0  # longer than it takes a probe to find out that it does not any more
 
 
 class Patience:
@@ -24,7 +26,7 @@ class Patience:
         self._most = max(1, threads - 1)
         self._lock = threading.Lock()
         self._inside = 0
-        self._slow_until = 0.0
+        self._slow_until = self._hangs_until = 0.0
         self._of_thread = _OfThread()
 
     @contextmanager
@@ -33,6 +35,7 @@ class Patience:
         with self._lock:
             self._inside += 1
         mine = self._of_thread
+        mine.slow_seconds = SLOW_SECONDS
         mine.deadline, mine.waited = (None, None) if is_page else (time.monotonic() + REQUEST_SECONDS, 0.0)
         try:
             yield
@@ -41,22 +44,42 @@ class Patience:
             with self._lock:
                 self._inside -= 1
 
+    @contextmanager
+    def probing(self) -> Iterator[None]:
+        """This thread reads what nobody locks: how long that takes, tells how the database is."""
+        mine = self._of_thread
+        mine.waited, mine.slow_seconds = 0.0, SLOW_PROBE_SECONDS
+        try:
+            yield
+        finally:
+            mine.waited = None
+
     def left(self) -> float:
         """How many seconds a statement of this thread may take from now on. None are left when it is zero or less."""
-        deadline = self._of_thread.deadline
-        return STATEMENT_SECONDS if deadline is None else min(STATEMENT_SECONDS, deadline - time.monotonic())
+        deadline, now = self._of_thread.deadline, time.monotonic()
+        if deadline is None:
+            return STATEMENT_SECONDS
+        return 0.0 if now < self._hangs_until else min(STATEMENT_SECONDS, deadline - now)
+
+    def give_up(self) -> None:
+        """An answer did not come. Until another one does, a probe's most likely, no request asks: it would only wait as long."""
+        self._hangs_until = time.monotonic() + HANGS_FOR_SECONDS
+
+    def note_answer(self) -> None:
+        if self._hangs_until:
+            self._hangs_until = 0.0
 
     def until_slow(self) -> float:
-        """How many seconds this thread's request may still wait until the database counts as slow."""
+        """How many seconds this thread may still wait until the database counts as slow."""
         waited = self._of_thread.waited
-        return STATEMENT_SECONDS if waited is None else max(0.0, SLOW_SECONDS - waited)
+        return STATEMENT_SECONDS if waited is None else max(0.0, self._of_thread.slow_seconds - waited)
 
     def note(self, seconds: float) -> None:
         """This thread has waited for so long, for a statement or a connection."""
         mine = self._of_thread
         if mine.waited is not None:
             mine.waited += seconds
-            if mine.waited >= SLOW_SECONDS:
+            if mine.waited >= mine.slow_seconds:
                 self._slow_until = time.monotonic() + SLOW_FOR_SECONDS
 
     def is_full(self) -> bool:
@@ -65,10 +88,14 @@ class Patience:
 
 
 class _OfThread(threading.local):
-    """When its request has taken too long, and for how long it has waited for the database; None outside of a program's request."""
+    """When its request has taken too long, and for how long it has waited for the database; None outside of a program's request.
+
+    `waited` is of a probe too.
+    """
 
     deadline: float | None = None
     waited: float | None = None
+    slow_seconds: float = SLOW_SECONDS
 
 
 patience = Patience(threads=settings.THREADS)

@@ -8,7 +8,8 @@ were read last go on to serve.
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -69,6 +70,7 @@ class KeyRing:
         self._polls = False
         self._complaint = ""
         self._instants: dict[str, float] = {}
+        self._reading: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def view(self) -> KeySet:
         """From memory, at most a second old. Only a process without a poller reads the database here."""
@@ -126,8 +128,9 @@ class KeyRing:
     def forget(self) -> None:
         self._schedule, self._view, self._signers = None, None, {}
 
-    def poll(self) -> None:
-        """Load the view and keep it fresh from a thread of its own for the rest of the process's life."""
+    def poll(self, *, reading: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        """Load the view and keep it fresh from a thread of its own for the rest of the process's life; each read is within a `reading`."""
+        self._reading = reading
         self._go_round()
         connection.close()  # this thread serves no requests
         self._polls = True
@@ -140,7 +143,8 @@ class KeyRing:
 
     def _go_round(self) -> None:
         try:
-            self.reload()
+            with self._reading():
+                self.reload()
             if self._schedule is not None and not key_rotation.is_complete(self._schedule, now=clock.now()):
                 key_rotation.maintain()
                 self.reload()

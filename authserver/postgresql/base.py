@@ -6,9 +6,9 @@ from typing import Any
 from django.db.backends.postgresql import base
 from psycopg import Connection, OperationalError
 from psycopg.abc import RV, PQGen
-from psycopg.errors import _WaitTimeout
+from psycopg.errors import ConnectionTimeout, _WaitTimeout
 
-from authserver.patience import patience
+from authserver.patience import SLOW_SECONDS, patience
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -20,6 +20,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         began_at = time.monotonic()
         try:
             connection = super().get_new_connection(conn_params)
+        except ConnectionTimeout:
+            patience.give_up()
+            raise
         finally:
             patience.note(time.monotonic() - began_at)
         connection.wait = _Wait(connection)
@@ -35,17 +38,22 @@ class _Wait:
     def __call__(self, generator: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         """What `generator` returns. Raises OperationalError, with the connection closed, when the time is up."""
         left = patience.left() if timeout is None else timeout
-        began_at = time.monotonic()
+        asked_at = began_at = time.monotonic()
         try:
             while left > 0:
                 try:
-                    return self._wait(generator, interval, min(left, patience.until_slow() or left))
+                    answer = self._wait(generator, interval, min(left, patience.until_slow() or left))
                 except _WaitTimeout:
                     waited = time.monotonic() - began_at
                     patience.note(waited)  # while others can be told of it
                     left, began_at = left - waited, began_at + waited
+                else:
+                    patience.note_answer()
+                    return answer
         finally:
             patience.note(time.monotonic() - began_at)
+        if time.monotonic() - asked_at >= SLOW_SECONDS:  # not because its request was late
+            patience.give_up()
         # What was asked may be done later or never; whoever used this connection again would read the answer to it.
         self._pgconn.finish()
         raise OperationalError("no answer in time")

@@ -91,6 +91,14 @@ class Node:
             assert time.monotonic() < deadline, self.output()
             time.sleep(0.02)
 
+    def hear_no_more(self) -> None:
+        """From here on nothing arrives at this replica."""
+        self.configure(primary_conninfo="")
+        deadline = time.monotonic() + START_SECONDS
+        while self.query("SELECT pid FROM pg_stat_wal_receiver"):
+            assert time.monotonic() < deadline, self.output()
+            time.sleep(0.02)
+
     def accepts(self) -> bool:
         try:
             self.query("SELECT 1")

@@ -13,22 +13,33 @@ import pytest
 
 @contextmanager
 def small_disk(*, mebibytes: int) -> Iterator[Path]:
-    """A mounted folder that holds no more than this. Who may mount nothing skips, or fails where all tests must run."""
-    as_root = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
+    """A folder that holds no more than this; or any folder, for all tests but those that fill it, where nothing may be mounted."""
     folder = Path(tempfile.mkdtemp(prefix="disk-", dir="/tmp"))
+    folder.chmod(0o1777)
     options = f"size={mebibytes}m,mode=1777"
-    mounted = subprocess.run(
-        [*as_root, "mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode != 0:
-        folder.rmdir()
-        reason = f"no file system may be mounted here: {mounted.stderr.strip()}"
-        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    is_mounted = _run_as_root("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder))
     try:
         yield folder
     finally:
-        subprocess.run([*as_root, "umount", "--lazy", folder], check=True)
-        folder.rmdir()
+        if is_mounted:
+            assert _run_as_root("umount", "--lazy", str(folder))
+        shutil.rmtree(folder)
+
+
+def _run_as_root(*command: str) -> bool:
+    """Whether it could be done."""
+    if os.geteuid() != 0:
+        if shutil.which("sudo") is None:
+            return False
+        command = ("sudo", "--non-interactive", *command)
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def need_small(folder: Path) -> None:
+    """Skip, or fail where all tests must run, when the folder would take the machine's own disk with it."""
+    if not folder.is_mount():
+        reason = "no file system may be mounted here, so none can be filled: it takes root, or CAP_SYS_ADMIN in a container"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.e2e.calls import SIGN_IN_FORM
-from tests.faults.disk import filled
+from tests.faults.disk import filled, need_small
 from tests.faults.site import DOCUMENTS, RECOVERY_SECONDS, Site, ensure_refusal
 
 FULL_SECONDS = float(os.environ.get("FULL_SECONDS") or 2)
@@ -17,6 +17,7 @@ USE_UP = "SELECT count(pg_logical_emit_message(false, 'ballast', repeat('x', 100
 
 
 def test_a_full_disk_of_postgresql_refuses_grants_alone_and_mends_itself(site: Site, tmp_path: Path) -> None:
+    need_small(site.cluster.folder)
     row = site.row("PostgreSQL, disk full")
 
     with site.siege(tmp_path).under_way(row):
@@ -42,6 +43,7 @@ def test_a_full_disk_of_postgresql_refuses_grants_alone_and_mends_itself(site: S
 
 
 def test_a_log_that_cannot_be_written_stops_nothing(site: Site, tmp_path: Path) -> None:
+    need_small(site.server.folder)
     row = site.row("log, disk full")
 
     with site.siege(tmp_path).under_way(row):

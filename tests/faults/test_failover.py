@@ -51,7 +51,7 @@ def test_who_refreshed_in_the_seconds_that_an_asynchronous_replica_lost_stays_si
         kept = [refreshed(site, token) for token in first]
         lsn = site.cluster.primary.query("SELECT pg_current_wal_lsn()")[0][0]
         replica.wait_for(lsn)
-        replica.configure(primary_conninfo="")  # from here on nothing arrives there
+        replica.hear_no_more()
         newest = [refreshed(site, token, times=3) for token in kept]
         lost = site.token()
         site.cluster.fail_over()

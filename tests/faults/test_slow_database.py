@@ -71,7 +71,7 @@ def ill_treat(site: Site, row: Row, fault: AbstractContextManager[None]) -> Answ
     assert answers.fetched_between(began_at + NOTICED_SECONDS, began_at + HANG_SECONDS) > 0
     assert answers.slowest() <= LATEST_ANSWER_SECONDS
     assert answers.key_set_p99(since=began_at + NOTICED_SECONDS) <= JWKS_P99_SECONDS
-    assert max(row.recovery) <= RECOVERY_SECONDS + 3  # the server is wary for three seconds
+    assert max(row.recovery) <= RECOVERY_SECONDS + 3  # five seconds where nothing else runs
     assert "Traceback" not in site.server.output()
     return answers
 
@@ -82,10 +82,10 @@ def test_a_request_that_waits_is_told_within_seconds_and_the_key_set_does_not_wa
 
 
 def test_few_connections_serve_some_and_refuse_the_others_at_once(site: Site) -> None:
-    row = site.row(f"PostgreSQL lets in eight, for {MANY} clients")
+    row = site.row(f"PostgreSQL lets in five, for {MANY} clients")
     primary = site.cluster.primary
     primary.stop(signal.SIGINT)
-    primary.start("max_connections=8", "superuser_reserved_connections=0", "max_wal_senders=0", "wal_level=minimal")
+    primary.start("max_connections=5", "superuser_reserved_connections=0", "max_wal_senders=0", "wal_level=minimal")
     try:
         with crowd(site, clients=MANY) as answers:
             time.sleep(HANG_SECONDS / 2)

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 from django.conf import settings
 
-from authserver.patience import REQUEST_SECONDS, SLOW_SECONDS, STATEMENT_SECONDS, Patience
+from authserver.patience import REQUEST_SECONDS, SLOW_PROBE_SECONDS, SLOW_SECONDS, STATEMENT_SECONDS, Patience
 from authserver.patience import patience as of_this_process
 
 
@@ -54,6 +54,29 @@ def test_a_request_has_waited_for_all_of_its_statements_together(patience):
         patience.note(SLOW_SECONDS / 2)
         with patience.serving(is_page=False):
             assert patience.is_full()
+
+
+def test_a_slow_read_that_waits_for_no_lock_is_enough(patience):
+    with patience.probing():
+        assert patience.until_slow() == SLOW_PROBE_SECONDS
+        patience.note(SLOW_PROBE_SECONDS)
+
+    with patience.serving(is_page=False), patience.serving(is_page=False):
+        assert patience.is_full()
+
+
+def test_while_it_hangs_no_request_waits_and_an_answer_ends_that(patience):
+    patience.give_up()
+
+    with patience.serving(is_page=False):
+        assert patience.left() == 0
+    with patience.serving(is_page=True):
+        assert patience.left() == STATEMENT_SECONDS
+    with patience.probing():
+        assert patience.left() == STATEMENT_SECONDS
+        patience.note_answer()
+    with patience.serving(is_page=False):
+        assert patience.left() == STATEMENT_SECONDS
 
 
 def test_a_page_may_take_its_time_and_says_nothing_about_the_database(patience):
