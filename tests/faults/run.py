@@ -22,6 +22,7 @@ LONG = {
     "TABS": "200",
     "FLOOD_SECONDS": "20",
     "HALF_OPEN": "400",
+    "ROLLS": "5",
     "RECOVERY_SECONDS": "2",
     "LATEST_ANSWER_SECONDS": "5.5",
     "LATEST_REFUSAL_SECONDS": "1",
