@@ -1,4 +1,4 @@
-"""Let PostgreSQL clean oauth_session up at a fifth of its usual pace: beside pruning it took the cores from those who refresh."""
+"""Let PostgreSQL clean oauth_session up at a fifth of its usual pace: most of what there is to clean comes while sessions are pruned."""
 
 from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
