@@ -2,7 +2,6 @@
 
 import re
 from datetime import timedelta
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -57,19 +56,6 @@ def indexes():
 @parted
 def test_it_has_the_indexes_that_the_model_has():
     assert indexes() == {"oauth_session_pkey", *(index.name for index in Session._meta.indexes)}
-
-
-@parted
-def test_the_migration_that_lets_them_be_vacuumed_gently_finds_the_parts():
-    migration = import_module("oauth.migrations.0013_sessions_are_vacuumed_gently")
-    with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE oauth_session_3 RESET (autovacuum_vacuum_cost_delay)")
-        cursor.execute(migration.GENTLY)
-        cursor.execute(
-            "SELECT count(*) FROM pg_class"
-            " WHERE relname LIKE 'oauth!_session!__' ESCAPE '!' AND 'autovacuum_vacuum_cost_delay=10' = ANY(reloptions)"
-        )
-        assert cursor.fetchone() == (8,)
 
 
 @parted
