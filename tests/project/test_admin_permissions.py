@@ -305,7 +305,7 @@ def test_each_page_answers_each_person_as_the_table_says(cast, rows, persona):
     assert {name: status for name, status in answered.items() if status != expected[name]} == {}
 
 
-@pytest.mark.parametrize("persona", ["nobody", "alice", "bare", "viewer"])
+@pytest.mark.parametrize("persona", ["nobody", "alice", "viewer"])
 def test_who_may_only_look_changes_nothing_anywhere(cast, rows, persona):
     browser = browser_of(cast[persona])
     before = everything()
@@ -339,9 +339,10 @@ def test_no_address_is_a_failure_of_the_server_whatever_follows_it(cast, rows, p
                 answers[f"POST {path}"] = browser.post(path, {"post": "yes"}).status_code
         own = [each for each in admin.site._registry[model].list_filter if isinstance(each, str)]
         filters = (f"{each}{lookup}=1" for each in [*own, FILTERED[0]] for lookup in lookups)
-        for query in ("_to_field=password", "_to_field=x", "_to_field=username", "_popup=1", "e=1", "all=", "o=1.-2", "p=-1", *filters):
-            answers[f"{base}?{query}"] = browser.get(f"{base}?{query}").status_code
-            answers[f"change {query}"] = browser.get(f"{page('change', rows[model])}?{query}").status_code
+        queries = ("_to_field=password", "_to_field=x", "_to_field=username", "_popup=1", "e=1", "all=", "o=1.-2", "p=-1")
+        of_row = page("change", rows[model])
+        for path in (*(f"{base}?{query}" for query in (*queries, *filters)), *(f"{of_row}?{query}" for query in queries)):
+            answers[path] = browser.get(path).status_code
     for path in ("autocomplete/?app_label=oauth&model_name=session&field_name=user", "r/1/x/", "r/x/1/", "jsi18n/?x=1"):
         answers[path] = browser.get(f"/admin/{path}").status_code
 
