@@ -8,12 +8,15 @@ own kind and cost sleeps nothing.
 import logging
 import threading
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from django.contrib.auth.hashers import get_hasher, get_hashers_by_algorithm, identify_hasher
 from django.db import DatabaseError, InterfaceError, connection
 
 POLL_SECONDS = 300.0
+READ_SECONDS = 65.0  # a little longer than PostgreSQL is told to read for
 MARGIN = 2.0  # over what the slowest kind takes when nothing else runs
 
 logger = logging.getLogger(__name__)
@@ -38,6 +41,7 @@ class Pace:
     def __init__(self) -> None:
         self.seconds = 0.0
         self._measured: dict[str, float] = {}
+        self._reading: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def begin(self) -> Beat:
         """For whoever may have to wait, and has been admitted (hash_slots): who sleeps holds a thread, and one is left for all else."""
@@ -46,11 +50,13 @@ class Pace:
     def reload(self) -> None:
         """Ask which kinds are stored, and measure those that are new."""
         own = get_hasher().encode("", get_hasher().salt())
-        samples = _samples(own)
+        with self._reading():
+            samples = _samples(own)
         self.seconds = MARGIN * max(map(self._measure, [own, *samples])) if samples else 0.0
 
-    def poll(self) -> None:
-        """Set the beat, and keep it fresh, from a thread of its own for the rest of the process's life."""
+    def poll(self, *, reading: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        """Set the beat, and keep it fresh, from a thread of its own for the rest of the process's life; each read is within a `reading`."""
+        self._reading = reading
         threading.Thread(target=self._run, name="even-time", daemon=True).start()
 
     def _run(self) -> None:

@@ -50,8 +50,10 @@ class Slots:
     @contextmanager
     def take(self) -> Iterator[None]:
         """Hold a slot for `compute`, within an admission. Raises Full when none is free within the time."""
+        began_at = time.perf_counter()
         self._wait()
         try:
+            metrics.observe_hash_wait(time.perf_counter() - began_at)
             with metrics.HASHES.labels("hashing").track_inprogress():
                 yield
         finally:
@@ -62,14 +64,12 @@ class Slots:
         return self._hashing.submit(hash_of, *arguments, **keywords).result()
 
     def _wait(self) -> None:
-        began_at = time.perf_counter()
         if not self._free.acquire(blocking=False):
             with metrics.HASHES.labels("waiting").track_inprogress():
                 is_free = self._free.acquire(timeout=self._wait_seconds)
             if not is_free:
                 metrics.HASHES_REFUSED.labels("waited too long").inc()
                 raise Full
-        metrics.observe_hash_wait(time.perf_counter() - began_at)
 
 
 def _stand_back() -> None:

@@ -119,7 +119,7 @@ def post_worker_init(worker: Any) -> None:
     keys.ring.poll(reading=patience.probing)
     client_labels.labels.poll()
     outbox.poll()
-    even_time.pace.poll()
+    even_time.pace.poll(reading=lambda: patience.reading_for(even_time.READ_SECONDS))
     shared_store.shared.watch()
     housekeeping.poll()
     instances.neighbours.poll()

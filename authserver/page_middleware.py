@@ -9,7 +9,7 @@ from django.middleware.locale import LocaleMiddleware
 from django.utils import translation
 
 from authserver import pages
-from authserver.middleware import SLOW, is_page
+from authserver.middleware import PROBES, SLOW, is_page
 from authserver.patience import patience
 from oauth.errors import TemporarilyUnavailable
 from oauth.http import STORE_DOWN, store_down
@@ -26,7 +26,7 @@ class Pages:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if not is_page(request):
             return self.get_response(request)
-        if patience.is_full():
+        if patience.is_full() and request.path not in PROBES:  # the metrics ask nothing of the database
             return pages.unavailable(request, TemporarilyUnavailable(SLOW))
         try:
             return cast(HttpResponse, self.page(request))

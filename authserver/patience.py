@@ -1,4 +1,4 @@
-"""How long a request may wait for the database, and how many requests of a process may do so at once while it is slow.
+"""For how long a request may wait for the database, and how many requests of a process may do so at once while it is slow.
 
 A database that hangs takes connections and answers nothing, so no limit of its own applies. While it is slow, one thread of each
 process is kept free of it: for the documents that verifiers ask for, and to tell everybody else at once to come back.
@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from django.conf import settings
 
 STATEMENT_SECONDS = 2.5  # the server's own limits, of two seconds, come first where it lives
-REQUEST_SECONDS = 5.0
+REQUEST_SECONDS = 5.0  # of waiting for the database: what else takes time takes none of it
 SLOW_SECONDS = 0.9  # a little less than the wait for a lock
 SLOW_PROBE_SECONDS = 0.25  # of a read that waits for no lock, and is done twice a second
 SLOW_FOR_SECONDS = 5.0  # several probes
-HANGS_FOR_SECONDS = 3.0  # longer than it takes a probe to find out that it does not any more
+HANGS_FOR_SECONDS = 6.0  # longer than it takes a probe to find out that it does not any more, with two hosts that are silent
 
 
 class Patience:
@@ -26,7 +26,7 @@ class Patience:
         self._most = max(1, threads - 1)
         self._lock = threading.Lock()
         self._inside = 0
-        self._slow_until = self._hangs_until = 0.0
+        self._slow_until = self._probe_slow_until = self._hangs_until = 0.0
         self._of_thread = _OfThread()
 
     @contextmanager
@@ -35,12 +35,11 @@ class Patience:
         with self._lock:
             self._inside += 1
         mine = self._of_thread
-        mine.slow_seconds = SLOW_SECONDS
-        mine.deadline, mine.waited = (None, None) if is_page else (time.monotonic() + REQUEST_SECONDS, 0.0)
+        mine.waited = None if is_page else 0.0
         try:
             yield
         finally:
-            mine.deadline = mine.waited = None
+            mine.waited = None
             with self._lock:
                 self._inside -= 1
 
@@ -48,18 +47,28 @@ class Patience:
     def probing(self) -> Iterator[None]:
         """This thread reads what nobody locks: how long that takes, tells how the database is."""
         mine = self._of_thread
-        mine.waited, mine.slow_seconds = 0.0, SLOW_PROBE_SECONDS
+        mine.waited, mine.is_probe = 0.0, True
         try:
             yield
         finally:
-            mine.waited = None
+            mine.waited, mine.is_probe = None, False
+
+    @contextmanager
+    def reading_for(self, seconds: float) -> Iterator[None]:
+        """This thread serves nobody, and reads so much that a statement may take so long."""
+        mine = self._of_thread
+        mine.statement_seconds = seconds
+        try:
+            yield
+        finally:
+            mine.statement_seconds = STATEMENT_SECONDS
 
     def left(self) -> float:
         """How many seconds a statement of this thread may take from now on. None are left when it is zero or less."""
-        deadline, now = self._of_thread.deadline, time.monotonic()
-        if deadline is None:
-            return STATEMENT_SECONDS
-        return 0.0 if now < self._hangs_until else min(STATEMENT_SECONDS, deadline - now)
+        mine = self._of_thread
+        if mine.waited is None or mine.is_probe:
+            return mine.statement_seconds
+        return 0.0 if time.monotonic() < self._hangs_until else min(STATEMENT_SECONDS, REQUEST_SECONDS - mine.waited)
 
     def give_up(self) -> None:
         """An answer did not come. Until another one does, a probe's most likely, no request asks: it would only wait as long."""
@@ -71,8 +80,8 @@ class Patience:
 
     def until_slow(self) -> float:
         """How many seconds this thread may still wait until the database counts as slow."""
-        waited = self._of_thread.waited
-        return STATEMENT_SECONDS if waited is None else max(0.0, self._of_thread.slow_seconds - waited)
+        mine = self._of_thread
+        return mine.statement_seconds if mine.waited is None else max(0.0, mine.slow_seconds - mine.waited)
 
     def note(self, seconds: float) -> None:
         """This thread has waited for so long, for a statement or a connection."""
@@ -81,21 +90,28 @@ class Patience:
             mine.waited += seconds
             if mine.waited >= mine.slow_seconds:
                 self._slow_until = time.monotonic() + SLOW_FOR_SECONDS
+                if mine.is_probe:
+                    self._probe_slow_until = self._slow_until
 
     def is_full(self) -> bool:
         """Whether this request, which counts already, would take the last thread from those who need no database."""
         return self._inside > self._most and time.monotonic() < self._slow_until
 
+    def is_slow(self) -> bool:
+        """Whether a read was slow that nobody locks: a row that many wait for is no reason to send nobody here."""
+        return time.monotonic() < self._probe_slow_until
+
 
 class _OfThread(threading.local):
-    """When its request has taken too long, and for how long it has waited for the database; None outside of a program's request.
+    """For how long its request, or its probe, has waited for the database; None for a page, and for a thread that does neither."""
 
-    `waited` is of a probe too.
-    """
-
-    deadline: float | None = None
     waited: float | None = None
-    slow_seconds: float = SLOW_SECONDS
+    is_probe: bool = False
+    statement_seconds: float = STATEMENT_SECONDS
+
+    @property
+    def slow_seconds(self) -> float:
+        return SLOW_PROBE_SECONDS if self.is_probe else SLOW_SECONDS
 
 
 patience = Patience(threads=settings.THREADS)

@@ -118,6 +118,7 @@ ON_POSTGRESQL_ALONE = (
     "tests/oauth/test_user_pages.py",
     "tests/oauth/test_verify.py",
     "tests/project/test_bench_instances.py",
+    "tests/project/test_postgresql.py",
     "tests/project/test_migrations.py",
 )
 sys.path.insert(0, str(ROOT))

@@ -8,7 +8,7 @@ from psycopg import Connection, OperationalError
 from psycopg.abc import RV, PQGen
 from psycopg.errors import ConnectionTimeout, _WaitTimeout
 
-from authserver.patience import SLOW_SECONDS, patience
+from authserver.patience import STATEMENT_SECONDS, patience
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -28,12 +28,21 @@ class DatabaseWrapper(base.DatabaseWrapper):
         connection.wait = _Wait(connection)
         return connection
 
+    def _set_autocommit(self, autocommit: bool) -> None:
+        """Nothing is sent to the server for it: it is never late, and no answer."""
+        judging = self.connection.wait
+        self.connection.wait = judging.plain
+        try:
+            super()._set_autocommit(autocommit)  # type: ignore[misc]
+        finally:
+            self.connection.wait = judging
+
 
 class _Wait:
     """In the place of psycopg's `Connection.wait`, through which all that is asked of the server goes."""
 
     def __init__(self, connection: Connection[Any]) -> None:
-        self._pgconn, self._wait = connection.pgconn, connection.wait
+        self._pgconn, self.plain = connection.pgconn, connection.wait
 
     def __call__(self, generator: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         """What `generator` returns. Raises OperationalError, with the connection closed, when the time is up."""
@@ -42,7 +51,7 @@ class _Wait:
         try:
             while left > 0:
                 try:
-                    answer = self._wait(generator, interval, min(left, patience.until_slow() or left))
+                    answer = self.plain(generator, interval, min(left, patience.until_slow() or left))
                 except _WaitTimeout:
                     waited = time.monotonic() - began_at
                     patience.note(waited)  # while others can be told of it
@@ -52,7 +61,7 @@ class _Wait:
                     return answer
         finally:
             patience.note(time.monotonic() - began_at)
-        if time.monotonic() - asked_at >= SLOW_SECONDS:  # not because its request was late
+        if time.monotonic() - asked_at >= STATEMENT_SECONDS:  # and not because its request had waited before
             patience.give_up()
         # What was asked may be done later or never; whoever used this connection again would read the answer to it.
         self._pgconn.finish()

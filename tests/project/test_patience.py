@@ -87,13 +87,36 @@ def test_a_page_may_take_its_time_and_says_nothing_about_the_database(patience):
         assert patience.left() == STATEMENT_SECONDS
 
 
-def test_a_statement_has_what_is_left_of_its_request(patience, monkeypatch):
+def test_a_statement_has_what_its_request_has_left_of_waiting(patience, monkeypatch):
     with patience.serving(is_page=False):
         assert patience.left() == STATEMENT_SECONDS
-        monkeypatch.setattr("authserver.patience.time.monotonic", lambda now=patience._of_thread.deadline: now - 0.5)
+        # A hash, a queue, a client that sends its body slowly: none of it is the database's.
+        now = time.monotonic()
+        monkeypatch.setattr("authserver.patience.time.monotonic", lambda: now + 60)
+        assert patience.left() == STATEMENT_SECONDS
+        patience.note(REQUEST_SECONDS - 0.5)
         assert patience.left() == pytest.approx(0.5)
     assert REQUEST_SECONDS > STATEMENT_SECONDS
     assert patience.left() == STATEMENT_SECONDS
+
+
+def test_who_reads_much_may_take_longer_and_says_nothing_about_the_database(patience):
+    with patience.reading_for(60):
+        assert patience.left() == patience.until_slow() == 60
+        patience.note(30)
+
+    assert patience.left() == STATEMENT_SECONDS
+    with patience.serving(is_page=False), patience.serving(is_page=False):
+        assert not patience.is_full()
+
+
+def test_a_row_that_many_wait_for_is_no_slow_database(patience):
+    wait(patience, SLOW_SECONDS)
+    assert not patience.is_slow()
+
+    with patience.probing():
+        patience.note(SLOW_PROBE_SECONDS)
+    assert patience.is_slow()
 
 
 @pytest.fixture
@@ -123,10 +146,15 @@ def test_a_person_too_many_is_shown_a_page(client, full):
 
 
 @pytest.mark.django_db
-def test_probes_tell_of_it_and_a_document_is_served(client, full):
-    live, ready = client.get("/live"), client.get("/ready")
+def test_probes_tell_of_it_and_a_document_is_served(client, full, monkeypatch):
+    live, ready, metrics = client.get("/live"), client.get("/ready"), client.get("/metrics")
     document = client.get("/.well-known/oauth-protected-resource")
 
     assert live.status_code == 200
-    assert (ready.status_code, ready.json()["database"]) == (503, "slow")
+    assert ready.json()["database"] == "ok"  # it is a row that all wait for
+    assert metrics.status_code != 503
     assert document.status_code == 200
+
+    monkeypatch.setattr(of_this_process, "_probe_slow_until", time.monotonic() + 60)
+    ready = client.get("/ready")
+    assert (ready.status_code, ready.json()["database"]) == (503, "slow")

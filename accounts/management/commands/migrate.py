@@ -6,11 +6,12 @@ lets the others pass, and tries again.
 
 import time
 from argparse import ArgumentParser
+from contextlib import suppress
 from typing import Any
 
 from django.core.management.base import CommandError
 from django.core.management.commands import migrate
-from django.db import OperationalError, connections
+from django.db import DatabaseError, InterfaceError, OperationalError, connections
 from psycopg.errors import LockNotAvailable
 
 LOCK_TIMEOUT_MILLISECONDS = 500
@@ -38,7 +39,7 @@ class Command(migrate.Command):
                 self.stdout.write("\nA transaction holds this table. Trying again.")
                 time.sleep(PAUSE_SECONDS)
         finally:
-            with connection.cursor() as cursor:
+            with suppress(DatabaseError, InterfaceError), connection.cursor() as cursor:  # it may be gone: what ended it is told
                 cursor.execute("RESET lock_timeout")
 
     def _is_done(self, connection: Any, *args: Any, **options: Any) -> bool:

@@ -1,0 +1,59 @@
+"""What a serving process's connections to PostgreSQL wait for, and for how long."""
+
+import os
+from contextlib import closing
+
+import pytest
+from django.db import OperationalError, connection
+
+from authserver.patience import STATEMENT_SECONDS, patience
+from authserver.postgresql.base import DatabaseWrapper
+
+pytestmark = [pytest.mark.skipif(not os.environ.get("TEST_DB_URL"), reason="PostgreSQL's"), pytest.mark.django_db]
+
+
+@pytest.fixture
+def serving():
+    with closing(DatabaseWrapper(connection.settings_dict, alias="default")) as wrapper:
+        wrapper.inc_thread_sharing()
+        yield wrapper
+        patience.note_answer()
+
+
+def ask(wrapper, seconds):
+    with wrapper.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(%s)", [seconds])
+
+
+def test_an_answer_that_does_not_come_is_given_up_and_the_connection_with_it(serving):
+    with patience.reading_for(0.2), pytest.raises(OperationalError, match="no answer in time"):
+        ask(serving, 1)
+
+    assert serving.connection.closed
+
+
+def test_who_reads_much_is_waited_for(serving):
+    with patience.reading_for(2 * STATEMENT_SECONDS):
+        ask(serving, STATEMENT_SECONDS + 0.1)
+
+
+def test_a_request_that_was_late_for_one_statement_does_not_tell_that_the_database_hangs(serving):
+    with patience.serving(is_page=False):
+        patience.note(4.8)
+        with pytest.raises(OperationalError):
+            ask(serving, 1)
+
+    with patience.serving(is_page=False):
+        assert patience.left() == STATEMENT_SECONDS
+
+
+def test_what_is_not_sent_to_the_server_is_neither_an_answer_nor_late(serving):
+    serving.ensure_connection()
+    patience.give_up()
+
+    with patience.serving(is_page=False):
+        serving.set_autocommit(False)
+        serving.set_autocommit(True)
+        assert patience.left() == 0
+
+    assert not serving.connection.closed
