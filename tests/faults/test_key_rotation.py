@@ -26,12 +26,12 @@ from tests.e2e.servers import ROOT, Server, authserver, run
 from tests.faults.processes import Gunicorn
 from tests.faults.verifiers import KeptSet, Node, Token, Verifier, by_joserfc, by_pyjwt, by_python_jose
 
-ROTATIONS = int(os.environ.get("ROTATIONS") or 4)
+ROTATIONS = int(os.environ.get("ROTATIONS") or 2)
 ROTATE_EVERY = float(os.environ.get("ROTATE_EVERY") or 8)  # seconds
 PROCESSES, APPS = 4, 4
 MAX_AGE, LEAD, SKEW, LIFETIME = 2, 4, 1, 40  # seconds
 OFF = 30.0  # the clock of a verifier
-PAUSE_SECONDS = 0.04
+PAUSE_SECONDS = 0.08
 TIMES = {
     "WEB_CONCURRENCY": str(PROCESSES),
     "AUTH_SERVICE__JWKS_MAX_AGE": str(MAX_AGE),

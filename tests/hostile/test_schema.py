@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.admin import admin_token
 from tests.openapi import closed
 
-EXAMPLES = os.environ.get("SCHEMA_EXAMPLES", "20")
+EXAMPLES = os.environ.get("SCHEMA_EXAMPLES", "10")
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 FORM = {
     "grant_type": "password",

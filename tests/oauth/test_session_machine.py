@@ -224,7 +224,7 @@ def test_a_session_does_what_its_model_does_whatever_happens(make_client, capsys
     make_client("editor")
     make_client("other")
 
-    runs = int(os.environ.get("MACHINE_EXAMPLES") or (100 if connection.vendor == "sqlite" else 50))
+    runs = int(os.environ.get("MACHINE_EXAMPLES") or (40 if connection.vendor == "sqlite" else 30))
 
     run_state_machine_as_test(
         SessionMachine,
