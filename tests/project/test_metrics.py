@@ -7,6 +7,7 @@ import runpy
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from prometheus_client import REGISTRY
 
 from accounts import metrics
 from authserver import metrics_page
-from authserver import settings as server_settings
+from authserver.env import Rate
 from oauth import client_labels, keys, sessions, views
 from oauth.models import Client, SigningKey
 from tests.conftest import PASSWORD
@@ -180,7 +181,7 @@ def test_each_refused_password_is_counted_by_its_door_and_reason(sign_in, client
 
 
 def test_each_lock_is_counted_once(sign_in, counted, settings):
-    settings.RATE_LIMIT_FAILURES_PER_IP = server_settings.env.rate("AUTH_SERVICE__NOT_SET", default="1000/m")
+    settings.RATE_LIMIT_FAILURES_PER_IP = Rate(1000, timedelta(minutes=1))
     for _ in range(settings.BRUTE_FORCE_THRESHOLD + 2):
         sign_in(password="wrong")
 
