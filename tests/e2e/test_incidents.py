@@ -15,7 +15,7 @@ import pytest
 from tests.container.operations import blocks
 from tests.e2e.admin import admin_token
 from tests.e2e.calls import SIGN_IN_FORM, sign_in
-from tests.e2e.console import Console, Refreshing
+from tests.e2e.console import Console, Refreshing, assert_keeps_the_last_whole_one
 from tests.e2e.servers import Server
 
 ENCRYPTION_KEY = secrets.token_hex(32)
@@ -42,14 +42,32 @@ def test_a_file_of_sqlite_is_backed_up_whole_while_the_server_writes_to_it(serve
         tokens = sign_in(http)
         with Refreshing(tokens["refresh_token"], http=http) as one:
             console.paste("Back up SQLite", DB_FILE=f"{served.folder}/auth.db")
+    for part in ("", "-wal", "-shm"):
+        (tmp_path / f"auth.db{part}").write_text("of before", "utf-8")
     console.paste("Restore SQLite", DB_FILE=f"{tmp_path}/auth.db")
 
     sid = jwt.decode(tokens["access_token"], options={"verify_signature": False})["sid"].replace("-", "")
+    assert sorted(re.sub(r"[\dT-]+Z", "", path.name) for path in tmp_path.iterdir()) == [
+        "auth.db",
+        "auth.db.",
+        "auth.db.-shm",
+        "auth.db.-wal",
+    ]
     with closing(sqlite3.connect(tmp_path / "auth.db")) as restored:
         [generation] = restored.execute("SELECT generation FROM oauth_session WHERE id = ?", [sid]).fetchone()
         assert restored.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert one.refreshes > 1
     assert 0 <= one.refreshes - generation <= 16
+
+
+def test_a_copy_of_the_file_replaces_the_one_before_only_when_it_is_whole(served: Server, console: Console, tmp_path: Path) -> None:
+    assert_keeps_the_last_whole_one(
+        console,
+        "auth.db.backup",
+        *blocks("sh", heading="Back up SQLite"),
+        database={"DB_FILE": f"{served.folder}/auth.db"},
+        away={"DB_FILE": f"{tmp_path}/auth.db"},
+    )
 
 
 def test_a_signing_key_that_has_leaked_is_out_of_the_key_set_within_a_second(served: Server, console: Console) -> None:
