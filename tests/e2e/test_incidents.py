@@ -83,15 +83,26 @@ def test_a_signing_key_that_has_leaked_is_out_of_the_key_set_within_a_second(ser
 def test_other_encryption_keys_open_what_the_old_ones_encrypted(served: Server, console: Console) -> None:
     folder = console.folder / "secrets"
     folder.mkdir()
-    (folder / "key-encryption-keys").write_text(f"{ENCRYPTION_KEY}\n", "utf-8")
-    files = {"AUTH_SERVICE__KEY_ENCRYPTION_KEYS": "", "AUTH_SERVICE__KEY_ENCRYPTION_KEYS_FILE": f"{folder}/key-encryption-keys"}
+    file = folder / "key-encryption-keys"
+    file.write_text(f"{ENCRYPTION_KEY}\n", "utf-8")
+    file.chmod(0o644)
+    before = file.stat()
+    files = {"AUTH_SERVICE__KEY_ENCRYPTION_KEYS": "", "AUTH_SERVICE__KEY_ENCRYPTION_KEYS_FILE": f"{file}"}
+    in_front, restart, encrypt, away = blocks("sh", heading="The key-encryption keys have leaked")
 
     console.paste("The token keys have leaked")
-    said = console.paste("The key-encryption keys have leaked", **files)
+    console.run(in_front)
+    new, old = file.read_text("utf-8").split()
+    assert restart == "systemctl restart authserver\n"
+    said = console.run(encrypt, **files)
+    console.run(away)
 
     assert re.search(r"[1-9]", said), said
-    new, old = (folder / "key-encryption-keys").read_text("utf-8").split()
     assert old == ENCRYPTION_KEY
+    assert file.read_text("utf-8") == f"{new}\n"
+    assert (file.stat().st_ino, file.stat().st_mode) == (before.st_ino, before.st_mode)  # a container sees this file and no other
+    assert not (folder / "key-encryption-keys.new").exists()
+    assert re.search(r"\b0\b", console.run(encrypt, **files))  # all open with the new value alone, and none is left to encrypt
     # Back again, for the server that serves.
     back = {"AUTH_SERVICE__KEY_ENCRYPTION_KEYS": f"{ENCRYPTION_KEY},{new}"}
     assert console.run(".venv/bin/python manage.py reencrypt_signing_keys", **back) == said
