@@ -1,18 +1,31 @@
 """Where an operator types what docs/operations.md prints, beside a server that serves."""
 
 import os
+import stat
 import subprocess
 import sys
 import threading
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.container.operations import blocks
 from tests.e2e.calls import refresh
 from tests.e2e.servers import ROOT, Server
 from tests.postgres import find_binaries
+
+# Runs here what the page runs in a container of Compose.
+IN_CONTAINERS = """
+docker() {
+  case $2 in
+    exec) shift 4; "$@" ;;
+    run) shift 6; .venv/bin/python "$@" ;;
+  esac
+}
+"""
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,24 @@ class Console:
         return done.stdout
 
 
+def assert_keeps_the_last_whole_one(console: Console, name: str, script: str, *, database: dict[str, str], away: dict[str, str]) -> None:
+    """The lines are pasted, pasted again the day after, and once more while the database is away."""
+    backup, time = console.folder / name, console.folder / f"{name}.time"
+    console.run(script, **database)
+    backup.write_text("of yesterday", "utf-8")
+    time.write_text("yesterday", "utf-8")
+
+    console.run(script, **database)
+    whole, at = backup.read_bytes(), time.read_text("utf-8")
+    with pytest.raises(AssertionError):
+        console.run(script, **away)
+
+    assert whole != b"of yesterday"
+    assert timedelta(minutes=4) < datetime.now(UTC) - datetime.fromisoformat(at.strip()) < timedelta(minutes=7)
+    assert (backup.read_bytes(), time.read_text("utf-8")) == (whole, at)
+    assert {stat.S_IMODE(file.stat().st_mode) for file in console.folder.glob(f"{name}*")} == {0o600}
+
+
 class Refreshing:
     """Somebody refreshes while the block runs."""
 
@@ -57,8 +88,8 @@ class Refreshing:
         self._stop, self._thread = threading.Event(), threading.Thread(target=self._run)
 
     def _run(self) -> None:
-        # Not oftener than a restored session may catch up.
-        while not self._stop.wait(0.02) and self.refreshes < 10:
+        # Not oftener than a restored session may catch up, and more than once also where the block is done at once.
+        while (not self._stop.wait(0.02) or self.refreshes < 2) and self.refreshes < 10:
             self.token = refresh(self._http, self.token).json()["refresh_token"]
             self.refreshes += 1
 

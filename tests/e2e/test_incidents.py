@@ -15,7 +15,7 @@ import pytest
 from tests.container.operations import blocks
 from tests.e2e.admin import admin_token
 from tests.e2e.calls import SIGN_IN_FORM, sign_in
-from tests.e2e.console import Console, Refreshing
+from tests.e2e.console import Console, Refreshing, assert_keeps_the_last_whole_one
 from tests.e2e.servers import Server
 
 ENCRYPTION_KEY = secrets.token_hex(32)
@@ -42,14 +42,32 @@ def test_a_file_of_sqlite_is_backed_up_whole_while_the_server_writes_to_it(serve
         tokens = sign_in(http)
         with Refreshing(tokens["refresh_token"], http=http) as one:
             console.paste("Back up SQLite", DB_FILE=f"{served.folder}/auth.db")
+    for part in ("", "-wal", "-shm"):
+        (tmp_path / f"auth.db{part}").write_text("of before", "utf-8")
     console.paste("Restore SQLite", DB_FILE=f"{tmp_path}/auth.db")
 
     sid = jwt.decode(tokens["access_token"], options={"verify_signature": False})["sid"].replace("-", "")
+    assert sorted(re.sub(r"[\dT-]+Z", "", path.name) for path in tmp_path.iterdir()) == [
+        "auth.db",
+        "auth.db.",
+        "auth.db.-shm",
+        "auth.db.-wal",
+    ]
     with closing(sqlite3.connect(tmp_path / "auth.db")) as restored:
         [generation] = restored.execute("SELECT generation FROM oauth_session WHERE id = ?", [sid]).fetchone()
         assert restored.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert one.refreshes
     assert 0 <= one.refreshes - generation <= 16
+
+
+def test_a_copy_of_the_file_replaces_the_one_before_only_when_it_is_whole(served: Server, console: Console, tmp_path: Path) -> None:
+    assert_keeps_the_last_whole_one(
+        console,
+        "auth.db.backup",
+        *blocks("sh", heading="Back up SQLite"),
+        database={"DB_FILE": f"{served.folder}/auth.db"},
+        away={"DB_FILE": f"{tmp_path}/auth.db"},
+    )
 
 
 def test_a_signing_key_that_has_leaked_is_out_of_the_key_set_within_a_second(served: Server, console: Console) -> None:
@@ -65,15 +83,26 @@ def test_a_signing_key_that_has_leaked_is_out_of_the_key_set_within_a_second(ser
 def test_other_encryption_keys_open_what_the_old_ones_encrypted(served: Server, console: Console) -> None:
     folder = console.folder / "secrets"
     folder.mkdir()
-    (folder / "key-encryption-keys").write_text(f"{ENCRYPTION_KEY}\n", "utf-8")
-    files = {"AUTH_SERVICE__KEY_ENCRYPTION_KEYS": "", "AUTH_SERVICE__KEY_ENCRYPTION_KEYS_FILE": f"{folder}/key-encryption-keys"}
+    file = folder / "key-encryption-keys"
+    file.write_text(f"{ENCRYPTION_KEY}\n", "utf-8")
+    file.chmod(0o644)
+    before = file.stat()
+    files = {"AUTH_SERVICE__KEY_ENCRYPTION_KEYS": "", "AUTH_SERVICE__KEY_ENCRYPTION_KEYS_FILE": f"{file}"}
+    in_front, restart, encrypt, away = blocks("sh", heading="The key-encryption keys have leaked")
 
     console.paste("The token keys have leaked")
-    said = console.paste("The key-encryption keys have leaked", **files)
+    console.run(in_front)
+    new, old = file.read_text("utf-8").split()
+    assert restart == "systemctl restart authserver\n"
+    said = console.run(encrypt, **files)
+    console.run(away)
 
     assert re.search(r"[1-9]", said), said
-    new, old = (folder / "key-encryption-keys").read_text("utf-8").split()
     assert old == ENCRYPTION_KEY
+    assert file.read_text("utf-8") == f"{new}\n"
+    assert (file.stat().st_ino, file.stat().st_mode) == (before.st_ino, before.st_mode)  # a container sees this file and no other
+    assert not (folder / "key-encryption-keys.new").exists()
+    assert re.search(r"\b0\b", console.run(encrypt, **files))  # all open with the new value alone, and none is left to encrypt
     # Back again, for the server that serves.
     back = {"AUTH_SERVICE__KEY_ENCRYPTION_KEYS": f"{ENCRYPTION_KEY},{new}"}
     assert console.run(".venv/bin/python manage.py reencrypt_signing_keys", **back) == said

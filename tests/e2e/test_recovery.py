@@ -1,6 +1,7 @@
 """A backup while the server serves, a restore, and what its clients meet then: as docs/operations.md prints it."""
 
 import re
+import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,8 +15,13 @@ import pytest
 
 from tests.container.operations import blocks
 from tests.e2e.calls import refresh, sign_in
-from tests.e2e.console import Console, Refreshing
-from tests.e2e.servers import ROOT, Server, new_database, serving
+from tests.e2e.console import (
+    IN_CONTAINERS,
+    Console,
+    Refreshing,
+    assert_keeps_the_last_whole_one,
+)
+from tests.e2e.servers import ROOT, Server, serving
 from tests.postgres import free_port
 
 
@@ -32,11 +38,17 @@ def console(served: Server, tmp_path_factory: pytest.TempPathFactory) -> Console
 
 @pytest.fixture
 def restored_url(served: Server) -> Iterator[str]:
-    """The database that the backup goes back to. It is not there yet, and dropped at the end."""
-    url = served.environment["AUTH_SERVICE__DB_URL"]
-    with new_database(url) as there:
-        psql(url, f"DROP DATABASE {urlsplit(there).path.removeprefix('/')}")
-        yield there
+    """The database that the backup goes back to, made as the page says for a role that may make none; dropped at the end."""
+    url, name = served.environment["AUTH_SERVICE__DB_URL"], f"restored_{secrets.token_hex(6)}"
+    [create] = blocks("sql", heading="Restore PostgreSQL")
+    psql(url, f"CREATE ROLE {name} LOGIN PASSWORD '{name}'")
+    try:
+        psql(url, create.replace("authserver_restored", name).replace("OWNER authserver ", f"OWNER {name} "))
+        place = urlsplit(url).netloc.rpartition("@")[2]
+        yield f"postgresql://{name}:{name}@{place}/{name}?target_session_attrs=primary"
+    finally:
+        psql(url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        psql(url, f"DROP ROLE {name}")
 
 
 def psql(url: str, statement: str) -> None:
@@ -50,7 +62,7 @@ def test_after_a_restore_each_client_meets_what_the_page_says(served: Server, co
     with httpx.Client(base_url=served.base_url, timeout=20) as http:
         quiet, refreshed, ended, reused, busy = (sign_in(http)["refresh_token"] for _ in range(5))
         with Refreshing(busy, http=http) as busy_one:
-            console.paste("Back up PostgreSQL", **database)
+            console.run(blocks("sh", heading="Back up PostgreSQL")[0], **database)
         newest = refresh(http, refresh(http, refreshed).json()["refresh_token"]).json()["refresh_token"]
         http.post("/oauth/revoke", data={"token": ended, "client_id": "codelab-flutter-app"})
         refresh(http, reused)
@@ -61,9 +73,9 @@ def test_after_a_restore_each_client_meets_what_the_page_says(served: Server, co
         console.paste("Export the audit log")
 
     restored = {"AUTH_SERVICE__DB_URL": restored_url, "RESTORED_URL": restored_url}
-    console.paste("Restore PostgreSQL", **database | restored)
+    console.run(blocks("sh", heading="Restore PostgreSQL")[0], **restored)
     at = (console.folder / "authserver.dump.time").read_text("utf-8").strip()
-    with_export, without = blocks("sh", heading="After a restore")
+    with_export, without, _ = blocks("sh", heading="After a restore")
     said = console.run(with_export, BACKUP_TIME=at, **restored)
 
     assert len(re.findall(r"^sessions ended one by one +2$", said, re.MULTILINE)) == 2  # of a dry run, and then of none
@@ -84,6 +96,52 @@ def test_after_a_restore_each_client_meets_what_the_page_says(served: Server, co
 
         assert re.search(r"^sessions ended, all there were +\d+$", said, re.MULTILINE)
         assert refresh(http, tokens["refresh_token"]).status_code == 400
+
+
+def test_a_dump_replaces_the_one_before_only_when_it_is_whole(served: Server, console: Console) -> None:
+    here, in_containers = blocks("sh", heading="Back up PostgreSQL")
+    url = served.environment["AUTH_SERVICE__DB_URL"]
+    away = f"postgresql://authserver@127.0.0.1:{free_port()}/authserver"
+
+    for script, database, no_database in (
+        (here, {"DB_URL": url}, {"DB_URL": away}),
+        (as_in_containers(in_containers, url), in_the_container(url), in_the_container(away)),
+    ):
+        assert_keeps_the_last_whole_one(console, "authserver.dump", script, database=database, away=no_database)
+
+
+def test_in_containers_what_was_ended_since_the_backup_is_ended_again(served: Server, console: Console) -> None:
+    url, name = served.environment["AUTH_SERVICE__DB_URL"], f"restored_{secrets.token_hex(6)}"
+    restored = urlsplit(url)._replace(path=f"/{name}").geturl()
+    _, back_up = blocks("sh", heading="Back up PostgreSQL")
+    _, restore = blocks("sh", heading="Restore PostgreSQL")
+    *_, after = blocks("sh", heading="After a restore")
+    with httpx.Client(base_url=served.base_url, timeout=20) as http:
+        ended = sign_in(http)["refresh_token"]
+        console.run(as_in_containers(back_up, url), **in_the_container(url))
+        http.post("/oauth/revoke", data={"token": ended, "client_id": "codelab-flutter-app"})
+        console.paste("Export the audit log")
+    at = (console.folder / "authserver.dump.time").read_text("utf-8").strip()
+
+    try:
+        console.run(as_in_containers(restore, url).replace("authserver_restored", name), **in_the_container(url))
+        said = console.run(IN_CONTAINERS + after, AUTH_SERVICE__DB_URL=restored, BACKUP_TIME=at)
+    finally:
+        psql(url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    assert len(re.findall(r"^sessions ended one by one +1$", said, re.MULTILINE)) == 2  # of a dry run, and then of none
+
+
+def as_in_containers(script: str, url: str) -> str:
+    """The lines for Compose, which runs them beside a database that has the server's name."""
+    database = urlsplit(url).path.removeprefix("/")
+    return IN_CONTAINERS + script.replace("--username=authserver", "").replace(" authserver > ", f" {database} > ")
+
+
+def in_the_container(url: str) -> dict[str, str]:
+    place = urlsplit(url)
+    found = {"PGHOST": place.hostname, "PGPORT": str(place.port or ""), "PGUSER": place.username, "PGPASSWORD": place.password}
+    return {name: value for name, value in found.items() if value}
 
 
 REVOKED = """

@@ -262,8 +262,16 @@ def test_making_the_secrets_again_leaves_them_as_they_are(operator: Path, tmp_pa
     assert {path.name for path in before if after[path] != before[path]} == {"token-keys"}
 
 
-def test_git_takes_neither_the_secrets_nor_the_file_of_the_settings() -> None:
-    names = [".env", *compose.secret_files().values()]
+def test_git_takes_neither_the_secrets_nor_the_file_of_the_settings_nor_what_the_page_has_people_write() -> None:
+    names = [
+        ".env",
+        *compose.secret_files().values(),
+        "authserver.dump",
+        "authserver.dump.time.new",
+        "auth.db.backup",
+        "auth.db.backup.time",
+    ]
+    names += ["audit-2026-01-31T1200Z.jsonl", "last-day.jsonl", "what-they-did.jsonl"]
 
     done = subprocess.run(["git", "-c", "safe.directory=*", "check-ignore", *names], cwd=ROOT, capture_output=True, text=True, check=False)
 

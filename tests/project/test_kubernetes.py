@@ -1,5 +1,6 @@
 """deploy/kubernetes, and what docs/operations.md has people paste for it: what reaches the cluster fits together, and fits the server."""
 
+import ipaddress
 import re
 import shutil
 import tomllib
@@ -15,7 +16,7 @@ from django.test import Client as Browser
 
 from tests.container import kustomize
 from tests.container.dockerfile import Config, parse
-from tests.container.operations import blocks, paste
+from tests.container.operations import PAGE, blocks, paste
 from tests.e2e.nginx import need
 from tests.e2e.servers import ROOT
 from tests.project.test_docs import settings_that_are_read, start_with
@@ -258,6 +259,13 @@ def test_postgresql_has_a_connection_for_every_thread_of_the_most_pods(manifests
     assert most * int(settings_of(manifests)["WEB_CONCURRENCY"]) * CONNECTIONS_OF_A_PROCESS <= 100 - SPARE_CONNECTIONS
 
 
+def test_operations_says_of_the_connections_of_a_process_what_the_cluster_counts_with() -> None:
+    said = re.findall(r"each process takes up to (\w+)|up to (\w+) connections for each of its processes", PAGE.read_text(encoding="utf-8"))
+
+    assert CONNECTIONS_OF_A_PROCESS == 6
+    assert ["".join(each) for each in said] == ["six", "six"]
+
+
 def test_every_pod_has_a_network_policy_and_nobody_calls_the_job(manifests: list[Manifest]) -> None:
     policies = {str(each["spec"]["podSelector"]["matchLabels"]): each["spec"] for each in manifests if each["kind"] == "NetworkPolicy"}
     server, job = (policies.pop(str(template_of(find(manifests, kind))["metadata"]["labels"])) for kind in ("Deployment", "Job"))
@@ -270,7 +278,31 @@ def test_every_pod_has_a_network_policy_and_nobody_calls_the_job(manifests: list
     assert f"{label[0]}={label[1]}" in "".join(blocks("sh", heading="In Kubernetes"))
     assert "ingress" not in job
     assert ports_of(job) == {53, 5432}
-    assert ports_of(server) == {53, 5432, 6379, 465, 587}
+    assert ports_of(server) == {53, 5432, 6379, 465, 587, 443}
+
+
+def test_the_policy_of_the_page_lets_a_pod_of_the_server_call_more(manifests: list[Manifest], tmp_path: Path) -> None:
+    [text] = blocks("yaml", heading="In Kubernetes")
+    shutil.copytree(FOLDER, tmp_path / "kubernetes")
+    file = tmp_path / "kubernetes/overlays/production/kustomization.yaml"
+    (file.parent / "also.yaml").write_text(text, encoding="utf-8")
+    file.write_text(
+        file.read_text(encoding="utf-8").replace("  - namespace.yaml\n", "  - namespace.yaml\n  - also.yaml\n"), encoding="utf-8"
+    )
+
+    [also] = [each for each in kustomize.build(file.parent) if name_of(each) == "authserver-also"]
+
+    assert also["metadata"]["namespace"] == name_of(find(manifests, "Namespace"))
+    assert also["spec"]["podSelector"]["matchLabels"] == template_of(find(manifests, "Deployment"))["metadata"]["labels"]
+    assert also["spec"]["policyTypes"] == ["Egress"]  # what comes in is for the other policy alone
+    assert ports_of(also["spec"]) == {6432, 4318}
+
+
+def test_until_it_is_changed_the_production_overlay_believes_no_proxy(manifests: list[Manifest]) -> None:
+    [network] = proxies_of(manifests)
+
+    assert network.num_addresses == 1
+    assert network.subnet_of(ipaddress.ip_network("192.0.2.0/24"))  # for documentation: nobody has it
 
 
 # --- The builder -----------------------------------------------------------------------------------
@@ -331,6 +363,11 @@ def settings_of(manifests: list[Manifest]) -> dict[str, str]:
     config_map = find(manifests, "ConfigMap")
     assert {str(each["envFrom"]) for each in containers(manifests)} == {str([{"configMapRef": {"name": name_of(config_map)}}])}
     return dict(config_map["data"])
+
+
+def proxies_of(manifests: list[Manifest]) -> list[Any]:
+    """The proxies that are believed."""
+    return [ipaddress.ip_network(each) for each in settings_of(manifests)["AUTH_SERVICE__TRUSTED_PROXIES"].split(",")]
 
 
 def ports_of(policy: Manifest) -> set[int]:

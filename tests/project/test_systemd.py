@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.container.dockerfile import Config, parse
-from tests.container.operations import blocks, paste_by_hand
+from tests.container.operations import PAGE, blocks, paste, paste_by_hand
 from tests.e2e.nginx import need
 from tests.e2e.servers import ROOT
 from tests.project.test_docs import settings_that_are_read, start_with
@@ -66,17 +66,36 @@ def test_systemd_finds_little_that_the_server_may_do(operator: Path, unit: str) 
     assert done.returncode == 0, done.stdout
 
 
-def test_the_drop_in_of_the_page_is_understood_and_names_a_setting(operator: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_drop_in_of_the_page_is_understood_and_names_a_setting(operator: Path, tmp_path: Path, unit: str) -> None:
     [drop_in] = blocks("ini", heading="With systemd")
-    folder = tmp_path / "authserver.service.d"
+    folder = tmp_path / f"{unit}.service.d"
     folder.mkdir()
     (folder / "override.conf").write_text(drop_in, encoding="utf-8")
-    shutil.copy(operator / "authserver.service", tmp_path)
+    shutil.copy(operator / f"{unit}.service", tmp_path)
 
-    done = analyze("verify", "--man=no", str(tmp_path / "authserver.service"))
+    done = analyze("verify", "--man=no", str(tmp_path / f"{unit}.service"))
 
     assert (done.returncode, done.stderr) == (0, "")
     assert {name.removesuffix("_FILE") for name in re.findall(r"^Environment=(\w+)=", drop_in, re.MULTILINE)} <= settings_that_are_read()
+
+
+def test_the_page_has_both_units_let_out() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+
+    assert re.findall(r"`systemctl edit ([^`]+)`", page) == [" ".join(UNITS)]
+
+
+@pytest.mark.parametrize(
+    ("migrates", "acts"), [("true", ["start authserver-migrate", "restart authserver"]), ("false", ["start authserver-migrate"])]
+)
+def test_the_server_is_not_restarted_when_the_migration_fails(tmp_path: Path, migrates: str, acts: list[str]) -> None:
+    _, by_hand = blocks("sh", heading="Upgrading")
+    script = f'systemctl() {{ echo "$*" >> acts; [ "$1" != start ] || {migrates}; }}\n{by_hand.splitlines()[-1]} || true'
+
+    paste(script, folder=tmp_path)
+
+    assert (tmp_path / "acts").read_text(encoding="utf-8").splitlines() == acts
 
 
 # --- What the server is given ----------------------------------------------------------------------
