@@ -119,15 +119,28 @@ def rotate_secret(client: Client, *, keep_old_for: timedelta, actor: Actor = NOB
 def withdraw_secret(client: Client, *, made_by: datetime, until: datetime) -> bool:
     """Let the secret that the client had at `made_by` work until then and no longer, without giving it another. True when this call did it.
 
-    In the caller's transaction. For a client whose secret was changed for one that this database does not know.
+    In the caller's transaction. For a client whose secret was changed for one that this database does not know. One that was
+    withdrawn already ends earlier, and never later.
     """
     locked = Client.objects.select_for_update().get(pk=client.pk)
     is_newer = locked.secret_created_at is not None and locked.secret_created_at > made_by
-    if is_newer or (locked.secret_digest is None and not locked.foreign_secret_hash):
+    if is_newer:
         return False
+    if locked.secret_digest is None and not locked.foreign_secret_hash:
+        return _end_previous_secret(locked, until=until)
     locked.previous_secret_digest, locked.previous_secret_expires_at = locked.secret_digest, until
     locked.secret_digest, locked.foreign_secret_hash = None, ""
     locked.save(update_fields=("secret_digest", "foreign_secret_hash", "previous_secret_digest", "previous_secret_expires_at"))
+    cache.forget()
+    return True
+
+
+def _end_previous_secret(client: Client, *, until: datetime) -> bool:
+    """True when it would have worked for longer."""
+    rows = Client.objects.filter(pk=client.pk, previous_secret_expires_at__gt=until)
+    # SECURITY: or a secret that leaked works for as long as an earlier change of it said.
+    if not rows.update(previous_secret_expires_at=until):
+        return False
     cache.forget()
     return True
 

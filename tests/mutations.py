@@ -148,6 +148,13 @@ MUTATIONS = (
         RESTORED,
     ),
     Mutation(
+        "oauth/clients.py",
+        "or a secret that leaked works",
+        "if not rows.update(previous_secret_expires_at=until):",
+        "if not rows.exists():",
+        RESTORED,
+    ),
+    Mutation(
         "accounts/browser_proof.py",
         "a password alone makes no sign-in",
         """[record for record in records if record["method"] == "mfa"] or records""",

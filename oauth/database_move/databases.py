@@ -26,6 +26,8 @@ _ON_SQLITE = {"timeout": LOCK_SECONDS, "detect_types": 0}
 # What PostgreSQL says of a value that a column does not take may quote the value; where it stood does not.
 _PLACE = re.compile(r"COPY (\w+), line (\d+)(?:, column (\w+))?")
 _DATA_EXCEPTION = "22"
+# What SQLite's driver says of text that is not UTF-8 quotes the text.
+_NOT_UTF8 = re.compile(r"Could not decode to UTF-8 column '([^']*)'")
 
 
 class NotUsable(Exception):
@@ -123,6 +125,8 @@ def told(error: DatabaseError) -> str:
         place = _PLACE.search(str(cause))
         where = f"{place[1]}, row {place[2]} of it" + (f", column {place[3]}" if place[3] else "") if place else "a column"
         return f"{where}: it does not take this value (SQLSTATE {cause.sqlstate})"  # type: ignore[attr-defined]
+    if column := _NOT_UTF8.search(str(cause)):
+        return f"column {column[1]} holds text that is not UTF-8"
     text = str(error).strip().splitlines()[0]
     for settings in (connections.settings[alias] for alias in (SOURCE, TARGET) if alias in connections.settings):
         for password in (settings["PASSWORD"], settings["OPTIONS"].get("password")):

@@ -15,9 +15,11 @@ from oauth.database_move.tables import Row, Table, Unfit, all_tables
 
 _SUM = 1 << 256
 _SHOW_EVERY = 500
+_OLD, _NEW = "The database to be moved", "The database of --to"
 
 # Of a label and a total, for a line on a terminal.
 BeginProgress = Callable[[str, int], Callable[[int], None]]
+RowsOf = Callable[[Table], Iterator[Row]]
 
 
 class NothingMoved(Exception):
@@ -71,16 +73,16 @@ def run(*, source: dict[str, Any], to: dict[str, Any], is_dry: bool, begin: Begi
     """
     tables = all_tables()
     names = [table.name for table in tables]
-    with _refusals_told("The database to be moved"), databases.source_opened(source) as left:
+    with _refusals_told(_OLD), databases.source_opened(source) as left:
         databases.ensure_alone(left)
         _ensure_up_to_date(left)
         with databases.held_still(left, tables=names, mode="SHARE"):
             total = sum(table.count(left) for table in tables)
             not_moved = target.unknown_tables(left, tables=tables)
-            with _refusals_told("The database of --to"), databases.target_opened(to) as entered:
+            with _refusals_told(_NEW), databases.target_opened(to) as entered:
                 target.ensure_empty(entered, tables=tables)
                 if is_dry:
-                    report = Report(source=_read(left, tables, progress=begin("reading", total)))
+                    report = Report(source=_read(_rows_left(left), tables, progress=begin("reading", total)))
                 else:
                     target.migrate(entered)
                     report = _copy_all(left, entered, tables=tables, total=total, begin=begin)
@@ -94,10 +96,12 @@ def _copy_all(left: BaseDatabaseWrapper, entered: BaseDatabaseWrapper, *, tables
         target.clear(entered)
         report = Report(source=_copy(left, entered, tables, progress=begin("copying", total)))
         for table in tables:
-            if table.serial and (last := target.last_given(left, table)):
+            with _refusals_told(f"{_OLD}, {table.name}"):
+                last = target.last_given(left, table) if table.serial else 0
+            if last:
                 target.count_on_from(entered, table, last)
         _ensure_nothing_dangles(entered)
-        report.target = _read(entered, tables, progress=begin("reading back", total))
+        report.target = _read(lambda table: table.rows(entered), tables, progress=begin("reading back", total))
         if report.differences:
             raise Different(report)
         if entered.vendor == "postgresql":
@@ -109,22 +113,32 @@ def _copy(
     left: BaseDatabaseWrapper, entered: BaseDatabaseWrapper, tables: list[Table], *, progress: Callable[[int], None]
 ) -> dict[str, Tally]:
     """Every table, tallied as it is read."""
-    tallies = {table.name: Tally() for table in tables}
+    tallies, rows_of = {table.name: Tally() for table in tables}, _rows_left(left)
     for table in tables:
         done = sum(tally.rows for tally in tallies.values())
-        target.fill(entered, table, _tallied(table, table.rows(left), tallies[table.name], done=done, progress=progress))
+        target.fill(entered, table, _tallied(table, rows_of(table), tallies[table.name], done=done, progress=progress))
     progress(sum(tally.rows for tally in tallies.values()))
     return tallies
 
 
-def _read(connection: BaseDatabaseWrapper, tables: list[Table], *, progress: Callable[[int], None]) -> dict[str, Tally]:
+def _read(rows_of: RowsOf, tables: list[Table], *, progress: Callable[[int], None]) -> dict[str, Tally]:
     tallies = {table.name: Tally() for table in tables}
     for table in tables:
         done = sum(tally.rows for tally in tallies.values())
-        for _ in _tallied(table, table.rows(connection), tallies[table.name], done=done, progress=progress):
+        for _ in _tallied(table, rows_of(table), tallies[table.name], done=done, progress=progress):
             pass
     progress(sum(tally.rows for tally in tallies.values()))
     return tallies
+
+
+def _rows_left(left: BaseDatabaseWrapper) -> RowsOf:
+    """The rows of a table of the old database. They are read while the new one is written, and that is not at fault."""
+
+    def rows_of(table: Table) -> Iterator[Row]:
+        with _refusals_told(f"{_OLD}, {table.name}"):
+            yield from table.rows(left)
+
+    return rows_of
 
 
 def _tallied(table: Table, rows: Iterable[Row], tally: Tally, *, done: int, progress: Callable[[int], None]) -> Iterator[Row]:

@@ -3,7 +3,6 @@
 What they were given since is not given again.
 """
 
-from datetime import datetime
 from uuid import UUID
 
 from allauth.mfa.models import Authenticator
@@ -11,18 +10,11 @@ from django.contrib.auth.hashers import make_password
 from django.db import transaction
 from django.db.models import Q
 
-from accounts import audit, users
+from accounts import users
 from accounts.actors import Actor
-from accounts.models import AuditEvent, User
+from accounts.models import User
+from oauth.restored import done as done_before
 from oauth.restored.forgotten import Person
-
-EVENT = "user:revocations:replayed"
-
-
-def replayed_until() -> dict[UUID, datetime]:
-    """Up to which of their events it was done before, by the id of the user."""
-    rows = AuditEvent.objects.filter(event=EVENT).order_by("at").values_list("target", "detail")
-    return {UUID(target): datetime.fromisoformat(detail["until"]) for target, detail in rows}
 
 
 def replay(person_id: UUID, forgotten: Person, *, actor: Actor) -> list[str]:
@@ -39,8 +31,7 @@ def replay(person_id: UUID, forgotten: Person, *, actor: Actor) -> list[str]:
             *_take_factors(user, forgotten),
             *_take_rights(user, forgotten),
         ]
-        detail = {"until": forgotten.until.isoformat(), "done": done}
-        audit.record(EVENT, target=user.pk, detail=detail, **actor)
+        done_before.record(done_before.PERSON, forgotten, done=done, target=user.pk, actor=actor)
     return done
 
 

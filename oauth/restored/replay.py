@@ -20,11 +20,12 @@ from accounts.models import AuditEvent, OneTimeToken, User
 from oauth import client_switch, clients, key_rotation, key_rows, session_ending, sessions
 from oauth.key_schedule import State
 from oauth.models import Client, Consent, Session
+from oauth.restored import done as done_before
 from oauth.restored import people
-from oauth.restored.forgotten import Forgotten, Key, Software
+from oauth.restored.forgotten import Forgotten, Software
+from oauth.restored.lines import Key
 
 STARTED, FINISHED = "restore:revocations:started", "restore:revocations:finished"
-CLIENT_EVENT = "client:revocations:replayed"
 REASON = "ended_after_restore"
 BATCH = 1000
 
@@ -67,12 +68,6 @@ def known(keys: Iterable[Key]) -> set[Key]:
     for batch in _batches((key, key[1]) for key in keys):
         found |= {(at, pk) for pk, at in AuditEvent.objects.filter(pk__in=batch.values()).values_list("pk", "at")} & {*batch}
     return found
-
-
-def clients_until() -> dict[str, datetime]:
-    """Up to which of their events it was done before, by client_id."""
-    rows = AuditEvent.objects.filter(event=CLIENT_EVENT).order_by("at").values_list("client_id", "detail")
-    return {client_id: datetime.fromisoformat(detail["until"]) for client_id, detail in rows}
 
 
 def from_export(run: Run, forgotten: Forgotten) -> Iterator[tuple[str, int]]:
@@ -167,10 +162,9 @@ def _take_from_client(run: Run, client_id: str, forgotten: Software) -> bool:
             done.append("disabled")
         changed_at, until = forgotten.secret_changed_at, forgotten.secret_until
         # SECURITY: the secret of the backup is the one that was given up; the new one nobody here knows.
-        if changed_at and until and clients.withdraw_secret(client, made_by=changed_at, until=until):
+        if forgotten.loses_secret and changed_at and until and clients.withdraw_secret(client, made_by=changed_at, until=until):
             done.append("secret withdrawn")
-        detail = {"until": forgotten.until.isoformat(), "done": done}
-        audit.record(CLIENT_EVENT, client_id=client_id, detail=detail, **run.actor)
+        done_before.record(done_before.CLIENT, forgotten, done=done, client_id=client_id, actor=run.actor)
     return True
 
 

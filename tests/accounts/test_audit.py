@@ -155,7 +155,7 @@ def test_only_the_writer_the_remover_and_what_shows_them_know_of_events():
     assert knowers <= {
         "oauth/older_service/move.py",  # when it was read last
         "oauth/user_page.py",
-        "oauth/restored/people.py",
+        "oauth/restored/done.py",
         "oauth/restored/replay.py",
         "accounts/audit_filters.py",
         "accounts/audit_tally.py",

@@ -23,7 +23,7 @@ from accounts.actors import NOBODY
 from accounts.models import AuditEvent, OneTimeToken, User
 from oauth import client_switch, clients, consents, key_rotation, own_sessions, session_ending, sessions
 from oauth.models import Client, Consent, Session, SigningKey
-from oauth.restored import replay
+from oauth.restored import done, replay
 from tests.conftest import PASSWORD
 
 WHY = {"actor": NOBODY, "reason": "a test"}
@@ -62,6 +62,19 @@ def restored(db):
     return run
 
 
+@pytest.fixture
+def lacking(tmp_path):
+    """The same backup, with an export that lacks those events of this name: an hourly file was not there."""
+
+    def make(made, name, **detail):
+        events = (json.loads(line) for line in made.path.read_text("utf-8").splitlines())
+        kept = [event for event in events if event["event"] != name or not detail.items() <= event["detail"].items()]
+        (tmp_path / "lacking.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in kept), "utf-8")
+        return SimpleNamespace(at=made.at, path=tmp_path / "lacking.jsonl")
+
+    return make
+
+
 def events(name):
     return AuditEvent.objects.filter(event=name).count()
 
@@ -96,6 +109,77 @@ def test_all_sessions_of_a_client_end_that_were_opened_by_then(sign_in, refresh,
     old = sign_in()
     with backup() as made:
         session_ending.end_all(client=editor, **WHY)
+    new = sign_in()
+
+    assert restored(made)["sessions ended with all others"] == 1
+    assert refresh(old.body["refresh_token"]).error == "invalid_grant"
+    assert refresh(new.body["refresh_token"]).status == 200
+
+
+@pytest.fixture
+def ending(monkeypatch):
+    """Of all sessions of everybody, and where it stands after the first one. Each batch is one."""
+    monkeypatch.setattr(session_ending, "BATCH", 1)
+    steps = session_ending.progress(client=None, **WHY)
+
+    def begin():
+        next(steps)
+        return steps
+
+    return begin
+
+
+@pytest.mark.parametrize("is_early", [False, True])
+@pytest.mark.parametrize("is_interrupted", [False, True])
+def test_an_ending_that_goes_on_while_the_backup_is_made_is_done_again(
+    sign_in, refresh, backup, restored, ending, is_early, is_interrupted
+):
+    old, before = [sign_in() for _ in range(3)], clock.database_now()
+    steps = ending()
+    new = sign_in()
+    with backup() as made:
+        next(steps)
+        if not is_interrupted:
+            assert [*steps][-1].count == 3
+    made.at = before if is_early else made.at
+
+    assert restored(made)["sessions ended with all others"] == 2
+    assert {refresh(each.body["refresh_token"]).error for each in old} == {"invalid_grant"}
+    assert refresh(new.body["refresh_token"]).status == 200
+
+
+def test_an_ending_whose_beginning_the_export_lacks_is_done_again(sign_in, refresh, backup, restored, lacking, ending):
+    old = [sign_in() for _ in range(3)]
+    steps = ending()
+    with backup() as made:
+        assert [*steps][-1].count == 3
+    new = sign_in()
+
+    assert restored(lacking(made, "sessions:ending:started"))["sessions ended with all others"] == 2
+    assert {refresh(each.body["refresh_token"]).error for each in old} == {"invalid_grant"}
+    assert refresh(new.body["refresh_token"]).status == 200
+
+
+def test_an_ending_that_the_database_has_whole_is_passed_over(sign_in, backup, restored, monkeypatch):
+    """It was stopped before the last session, and what it left was left."""
+    monkeypatch.setattr(session_ending, "BATCH", 1)
+    sign_in(), sign_in()
+    before = clock.database_now()
+    assert session_ending.end_all(client=None, within=timedelta(0), **WHY).count == 1
+    with backup() as made:
+        pass
+    made.at = before
+
+    restored(made)
+
+    assert Session.objects.filter(revoked_at=None).count() == 1
+
+
+def test_what_a_restore_without_an_export_ended_stays_ended_when_the_same_backup_is_restored_again(sign_in, refresh, backup, restored):
+    old = sign_in()
+    with backup() as made:
+        restored(made, audit=False)
+        assert refresh(old.body["refresh_token"]).error == "invalid_grant"
     new = sign_in()
 
     assert restored(made)["sessions ended with all others"] == 1
@@ -238,6 +322,82 @@ def test_a_reset_of_second_factors_is_done_again(backup, restored, make_user):
     restored(made)
 
     assert not Authenticator.objects.exists()
+
+
+# --- A fuller export -----------------------------------------------------------------------------
+
+
+def test_a_fuller_export_takes_what_an_older_event_of_it_took(backup, restored, lacking, alice):
+    Authenticator.objects.create(user=alice, type="recovery_codes", data={})
+    with backup() as made:
+        users.disable(alice, **WHY)
+        second_factors.record("used", "recovery_codes", user=alice, actor=NOBODY)
+    restored(lacking(made, "user:account:disabled"))
+    assert not Authenticator.objects.exists()
+    assert User.objects.get(pk=alice.pk).is_active
+    Authenticator.objects.create(user=alice, type="recovery_codes", data={})
+
+    assert restored(made)["users with something taken away"] == 1
+    assert not User.objects.get(pk=alice.pk).is_active
+    assert Authenticator.objects.exists()
+
+    users.enable(alice, **WHY)
+    assert restored(made)["users with something taken away"] == 0
+    assert User.objects.get(pk=alice.pk).is_active
+
+
+def test_what_a_later_event_took_already_is_not_taken_again_by_an_older_one(backup, restored, sign_in, make_user, alice):
+    eve, root = make_user("eve", roles=("author",)), make_user("r", is_superuser=True)
+    change = {"actor": NOBODY, "client_id": ""}
+    with backup() as made:
+        passwords.change(User.objects.get(pk=alice.pk), encoded="!first", **change)
+        users.disable(alice, **WHY)
+        _changed(eve, roles=(["author"], []), is_staff=(True, False))
+        _changed(eve, roles=([], ["author"]))
+        users.enable(alice, **WHY)
+        passwords.change(User.objects.get(pk=alice.pk), encoded="!second", **change)
+        _changed(eve, roles=(["author"], []), is_staff=(True, False), name=("a", "b"))
+    whole = made.path.read_text("utf-8").splitlines(keepends=True)
+    made.path.write_text("".join(whole[-3:]), "utf-8")
+    assert restored(made)["users with something taken away"] == 2
+    alice.refresh_from_db()
+    alice.set_password(PASSWORD)
+    passwords.store(alice)
+    account_changes.set_roles(eve, role_names=["author"], staff=root, **WHY)
+    User.objects.filter(pk=eve.pk).update(is_staff=True)
+    made.path.write_text("".join(whole), "utf-8")
+
+    restored(made)
+
+    eve.refresh_from_db()
+    assert (eve.is_staff, [*eve.roles.values_list("name", flat=True)]) == (True, ["author"])
+    assert sign_in().status == 200
+
+
+def test_the_end_of_a_secret_that_a_fuller_export_tells_of_comes_earlier(backup, restored, lacking, robot, post):
+    with backup() as made:
+        first = clients.rotate_secret(robot.client, keep_old_for=timedelta(days=1), **WHY)
+        clients.rotate_secret(first.client, keep_old_for=timedelta(0), **WHY)
+    form = {"grant_type": "client_credentials", "client_id": "robot", "client_secret": robot.secret_value, "scope": "api:read"}
+    restored(lacking(made, "client:secret:rotated", old_secret_seconds=0))
+    assert post(form).status == 200
+
+    assert restored(made)["clients disabled or without their secret"] == 1
+    assert post(form).status == 401
+    assert restored(made)["clients disabled or without their secret"] == 0
+
+
+def test_many_events_of_one_user_take_several_records(backup, restored, monkeypatch, alice):
+    monkeypatch.setattr(done, "MOST", 2)
+    with backup() as made:
+        users.disable(alice, **WHY)
+        users.enable(alice, **WHY)
+        users.disable(alice, **WHY)
+
+    assert restored(made)["users with something taken away"] == 1
+    told = [event.detail for event in AuditEvent.objects.filter(event=done.PERSON).order_by("id")]
+    assert [(len(detail["events"]), detail["done"]) for detail in told] == [(2, ["sessions ended", "disabled"]), (1, [])]
+    assert restored(made)["users with something taken away"] == 0
 
 
 # --- Clients and keys ----------------------------------------------------------------------------

@@ -251,7 +251,10 @@ def test_a_database_that_is_not_empty_is_refused_by_what_is_there(full, empty, s
 @pytest.mark.parametrize(
     ("sql", "told"),
     [
-        ("DELETE FROM django_migrations WHERE app = 'oauth' AND name LIKE '0012%'", r"Run manage\.py migrate first"),
+        (
+            "DELETE FROM django_migrations WHERE id = (SELECT id FROM django_migrations WHERE app = 'oauth' ORDER BY name DESC LIMIT 1)",
+            r"Run manage\.py migrate first",
+        ),
         (
             "INSERT INTO django_migrations (app, name, applied) VALUES ('oauth', '9999_to_come', '2026-11-30 08:00:00')",
             "knows oauth.9999_to_come",
@@ -341,6 +344,33 @@ def test_a_value_that_postgresql_does_not_take_is_told_of_by_its_place_and_not_b
         run(full, untouched)
 
     assert "hushed" not in str(refused.value)
+
+
+@pytest.mark.parametrize("is_dry", [False, True])
+def test_text_that_is_not_utf8_is_told_of_by_its_place_and_not_by_itself(full, untouched, change, is_dry):
+    change("UPDATE accounts_user SET name = CAST(x'68757368656420ff' AS TEXT)")
+
+    with nothing_written(untouched), pytest.raises(move.NothingMoved) as refused:
+        run(full, untouched, is_dry=is_dry)
+
+    assert str(refused.value) == "The database to be moved, accounts_user: column name holds text that is not UTF-8."
+
+
+@pytest.mark.parametrize("is_dry", [False, True])
+def test_a_damaged_file_is_told_of_as_the_old_database(full, untouched, is_dry):
+    path = full.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path)) as connection:
+        [[size]] = connection.execute("PRAGMA page_size")
+        [[page]] = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'accounts_user'")
+    with open(path, "r+b") as file:
+        file.seek(size * (page - 1))
+        file.write(b"\xff" * size)
+
+    with (
+        nothing_written(untouched),
+        pytest.raises(move.NothingMoved, match=r"^The database to be moved, accounts_user: database disk image"),
+    ):
+        run(full, untouched, is_dry=is_dry)
 
 
 def test_a_row_that_refers_to_none_stops_the_move(full, untouched, change):

@@ -13,8 +13,9 @@ from accounts import clock, encryption
 from accounts.actors import at_the_console
 from accounts.models import User
 from oauth import key_rotation
-from oauth.restored import forgotten, people, replay
+from oauth.restored import done, forgotten, replay
 from oauth.restored.forgotten import Forgotten
+from oauth.restored.lines import NotAnExport
 
 MOST_LINES = 50
 
@@ -58,19 +59,13 @@ class Command(BaseCommand):
 
     def _read(self, path: str, *, since: datetime) -> Forgotten:
         try:
-            with _opened(path) as lines:
-                found = forgotten.gather(
-                    lines,
-                    since=since,
-                    known=replay.known,
-                    people_until=people.replayed_until(),
-                    clients_until=replay.clients_until(),
-                )
+            with _opened(path) as export:
+                found = forgotten.gather(export, since=since, known=replay.known, done=done.names())
         except OSError as error:
             raise CommandError(f"{path} cannot be read: {error.strerror}.") from None
         except UnicodeDecodeError:
             raise CommandError(f"{path} is not UTF-8.") from None
-        except forgotten.NotAnExport as error:
+        except NotAnExport as error:
             raise CommandError(f"{path}: {error} Nothing was changed.") from None
         if found.began_at is None or found.ended_at is None:
             self.stdout.write(f"The export tells of nothing since {since.isoformat()}.")

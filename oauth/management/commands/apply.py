@@ -13,7 +13,7 @@ from oauth.configuration import apply, declarations
 from oauth.configuration.steps import CHANGE, CREATE, UNCHANGED, Change, Step
 
 _SIGNS = {CREATE: "+", CHANGE: "~", UNCHANGED: "="}
-DRIFT = 2
+DRIFT = 3  # 2 is what a misspelt option ends with
 
 
 class Command(BaseCommand):
@@ -26,7 +26,7 @@ class Command(BaseCommand):
         parser.add_argument("file", type=Path, metavar="FILE", help="such as clients.toml")
         how = parser.add_mutually_exclusive_group()
         how.add_argument("--plan", action="store_true", help="show what would be done, and change nothing")
-        how.add_argument("--check", action="store_true", help="the same, and end with 2 when there is anything to do")
+        how.add_argument("--check", action="store_true", help="the same, and end with 3 when there is anything to do")
         parser.add_argument(
             "--secrets-dir", type=Path, metavar="FOLDER", help="where the secret of a confidential client that is new is written"
         )
