@@ -6,6 +6,7 @@ were read last go on to serve.
 """
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -138,7 +139,8 @@ class KeyRing:
 
     def _run(self) -> None:
         while True:
-            time.sleep(POLL_SECONDS)
+            # Not in step with other processes, nor with whatever the database does twice a second.
+            time.sleep(POLL_SECONDS * random.uniform(0.7, 1.3))  # noqa: S311
             self._go_round()
 
     def _go_round(self) -> None:
