@@ -25,7 +25,7 @@ run: .venv/.run $(READY) ## serve on 127.0.0.1:8003 with demo data, on SQLite
 demo: .venv/.dev ## the integration guide's world on localhost:8080: the server, services and a gateway (DEMO_PORT=9080)
 	@exec $(BIN)/python -m deploy.demo
 
-test: .venv/.dev ## the pages in a browser, and the suite on SQLite and on a PostgreSQL of its own
+test: .venv/.dev ## the pages in a browser, and the suite on SQLite and on a PostgreSQL of its own (ALL=1 for more)
 	$(BIN)/python tests/run.py
 
 hostile: .venv/.dev ## attack it: fuzzing, kill -9, races, copies, each SECURITY line taken out (MINUTES=10)

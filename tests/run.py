@@ -14,6 +14,7 @@ BROWSER = "tests/browser"
 # What asks no database of its own for an answer, or asks it what the ORM asks alike of both, is run once: here or there, so that
 # both take as long.
 ON_SQLITE_ALONE = (
+    "tests/accounts/test_admin.py",
     "tests/accounts/test_addresses.py",
     "tests/accounts/test_even_time_of_hashes.py",
     "tests/accounts/test_hashers.py",
@@ -33,8 +34,10 @@ ON_SQLITE_ALONE = (
     "tests/e2e/test_mcp.py",
     "tests/e2e/test_proxy.py",
     "tests/e2e/test_traces.py",
+    "tests/hostile/test_schema.py",
     "tests/hostile/test_verifiers.py",
     "tests/oauth/test_doctor_outside.py",
+    "tests/oauth/test_admin_api.py",
     "tests/oauth/test_key_schedule.py",
     "tests/oauth/test_scopes.py",
     "tests/project/test_admin_hosts.py",
@@ -71,7 +74,6 @@ ON_SQLITE_ALONE = (
 )
 ON_POSTGRESQL_ALONE = (
     "tests/accounts/test_account_pages.py",
-    "tests/accounts/test_admin.py",
     "tests/accounts/test_admin_audit.py",
     "tests/accounts/test_audit_list.py",
     "tests/accounts/test_bulk_users.py",
@@ -114,12 +116,10 @@ ON_POSTGRESQL_ALONE = (
     "tests/faults/test_slow_clients.py",
     "tests/faults/test_slow_database.py",
     "tests/hostile/test_fuzz.py",
-    "tests/hostile/test_schema.py",
     "tests/hostile/test_stolen_copies.py",
     "tests/oauth/test_account_api.py",
     "tests/oauth/test_account_pages.py",
     "tests/oauth/test_admin.py",
-    "tests/oauth/test_admin_api.py",
     "tests/oauth/test_api.py",
     "tests/oauth/test_authorize.py",
     "tests/oauth/test_bulk_acts.py",
@@ -136,11 +136,12 @@ ON_POSTGRESQL_ALONE = (
     "tests/oauth/test_session_pages.py",
     "tests/oauth/test_user_pages.py",
     "tests/oauth/test_verify.py",
-    "tests/project/test_bench_instances.py",
     "tests/project/test_metrics.py",
     "tests/project/test_migrations.py",
     "tests/project/test_postgresql.py",
 )
+# What takes long, for something that is not served: only when ALL=1 is set, as the second look at each page in a browser.
+BY_HAND = ("tests/project/test_bench_instances.py",)
 sys.path.insert(0, str(ROOT))
 
 from tests.postgres import find_binaries, postgres  # noqa: E402 - after the path it is found on
@@ -175,7 +176,8 @@ def run_on_databases(arguments: list[str], *, first: Callable[[], int], is_whole
         return 3 if os.environ.get("CI") == "true" else failed
     # At the same time: each is one process for the most part. What the second prints is shown when the first has ended.
     with postgres() as url, tempfile.TemporaryFile("w+") as printed:
-        on_sqlite, on_postgresql = (_without(paths) if is_whole else [] for paths in (ON_POSTGRESQL_ALONE, ON_SQLITE_ALONE))
+        here, there = (*ON_POSTGRESQL_ALONE, *BY_HAND), (*ON_SQLITE_ALONE, *(() if os.environ.get("ALL") else BY_HAND))
+        on_sqlite, on_postgresql = (_without(paths) if is_whole else [] for paths in (here, there))
         second = start(*arguments, *on_postgresql, TEST_DB_URL=url, stdout=printed)
         try:
             failed = first()

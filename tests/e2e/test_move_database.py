@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import httpx
 import psycopg
@@ -29,6 +30,7 @@ def test_nobody_notices_that_the_database_is_another_one(postgresql, tmp_path, d
             spent = sign_in(http)
             tokens = refresh(http, spent["refresh_token"]).json()
             other = sign_in(http)
+        time.sleep(1)  # who reads the keys has the file open from half a second after the start on
         with django_db_blocker.unblock(), pytest.raises(move.NothingMoved, match="others have it open: stop the server"):
             move.run(
                 source=databases.settings_of(server.environment["AUTH_SERVICE__DB_URL"]),

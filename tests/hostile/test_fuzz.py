@@ -7,7 +7,7 @@ import pytest
 
 from tests.hostile.fuzzer import fuzz
 
-SECONDS = float(os.environ.get("FUZZ_SECONDS", "30"))
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "12"))
 
 
 @pytest.mark.checklist(12, 13, 15, 16, 17, 110)

@@ -23,7 +23,7 @@ from oauth import key_rotation, key_rows
 from oauth.key_schedule import Place, Schedule, State
 from oauth.models import SigningKey
 
-EXAMPLES = int(os.environ.get("SCHEDULE_EXAMPLES") or 15)
+EXAMPLES = int(os.environ.get("SCHEDULE_EXAMPLES") or 10)
 
 LAG = timedelta(seconds=1)  # until a process has read of a change
 HOUR = timedelta(hours=1)
