@@ -43,6 +43,7 @@ ON_SQLITE_ALONE = (
     "tests/project/test_admin_hosts.py",
     "tests/project/test_admin_permissions.py",
     "tests/project/test_admin_secrecy.py",
+    "tests/project/test_alerts.py",
     "tests/project/test_architecture.py",
     "tests/project/test_bench.py",
     "tests/project/test_capacity.py",
