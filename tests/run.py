@@ -137,12 +137,11 @@ ON_POSTGRESQL_ALONE = (
     "tests/oauth/test_session_pages.py",
     "tests/oauth/test_user_pages.py",
     "tests/oauth/test_verify.py",
+    "tests/project/test_bench_instances.py",
     "tests/project/test_metrics.py",
     "tests/project/test_migrations.py",
     "tests/project/test_postgresql.py",
 )
-# What takes long, for something that is not served: only when ALL=1 is set, as the second look at each page in a browser.
-BY_HAND = ("tests/project/test_bench_instances.py",)
 sys.path.insert(0, str(ROOT))
 
 from tests.postgres import find_binaries, postgres  # noqa: E402 - after the path it is found on
@@ -177,8 +176,7 @@ def run_on_databases(arguments: list[str], *, first: Callable[[], int], is_whole
         return 3 if os.environ.get("CI") == "true" else failed
     # At the same time: each is one process for the most part. What the second prints is shown when the first has ended.
     with postgres() as url, tempfile.TemporaryFile("w+") as printed:
-        here, there = (*ON_POSTGRESQL_ALONE, *BY_HAND), (*ON_SQLITE_ALONE, *(() if os.environ.get("ALL") else BY_HAND))
-        on_sqlite, on_postgresql = (_without(paths) if is_whole else [] for paths in (here, there))
+        on_sqlite, on_postgresql = (_without(paths) if is_whole else [] for paths in (ON_POSTGRESQL_ALONE, ON_SQLITE_ALONE))
         second = start(*arguments, *on_postgresql, TEST_DB_URL=url, stdout=printed)
         try:
             failed = first()
