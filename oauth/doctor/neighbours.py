@@ -32,7 +32,7 @@ def instances() -> Iterator[Finding]:
         mend = "Stop all but one, or move to PostgreSQL (AUTH_SERVICE__DB_URL)."
         yield fail("instances", f"{len(rows)} instances run on one SQLite, which serves one.", mend=mend)
     here = Instance(pk="here", host="this command", version=settings.VERSION, fingerprints=heartbeats.fingerprints())
-    found = [*_differences([*rows, here]), *_versions(rows)]
+    found = [*_differences([*rows, here]), *_versions([*rows, here])]
     yield from found
     if not found:
         yield ok("instances", f"{len(rows)} alive ({_hosts(rows)}), with the same code and settings as this command.")
@@ -55,8 +55,9 @@ def _differences(rows: Sequence[Instance]) -> Iterator[Finding]:
 def _versions(rows: Sequence[Instance]) -> Iterator[Finding]:
     versions = sorted({row.version for row in rows})
     if len(versions) > 1:
+        apart = "; ".join(f"{version} ({_hosts([row for row in rows if row.version == version])})" for version in versions)
         yield warn(
-            "instances", f"Several versions run: {', '.join(versions)}.", mend="End the update: restart those that run the earlier one."
+            "instances", f"The version is not the same everywhere: {apart}.", mend="End the update: restart those that run the earlier one."
         )
 
 

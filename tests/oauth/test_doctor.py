@@ -14,6 +14,7 @@ from django.test import override_settings
 from accounts import clock, hash_slots, outbox
 from accounts.clock import Instant
 from accounts.models import Outbox
+from authserver import __version__
 from oauth import housekeeping, instances, key_rotation, key_rows
 from oauth.doctor import database, findings, neighbours, outside, rounds, work
 from oauth.doctor.asking import Unreachable
@@ -369,7 +370,7 @@ def test_hashes_that_take_too_long_for_those_who_wait_are_told(seconds, slots, w
 def other():
     """Another instance that runs."""
 
-    def make(pk="other", *, host="b.example.com", uses_redis=False, version="0.1.0", **changed):
+    def make(pk="other", *, host="b.example.com", uses_redis=False, version=__version__, **changed):
         row = {"host": host, "port": 8003, "version": version, "uses_redis": uses_redis, "started_at": Instant(), "seen_at": Instant()}
         return Instance.objects.create(pk=pk, fingerprints=instances.fingerprints() | changed, **row)
 
@@ -401,8 +402,17 @@ def test_settings_secrets_and_versions_that_differ_are_told(other):
             "AUTH_SERVICE__JWT_AUDIENCE is not the same everywhere. These go together: a.example.com, this command; b.example.com.",
         ),
         (Level.FAIL, "The secrets are not the same everywhere. These go together: a.example.com, this command; b.example.com."),
-        (Level.WARN, "Several versions run: 0.0.9, 0.1.0."),
+        (Level.WARN, f"The version is not the same everywhere: 0.0.9 (b.example.com); {__version__} (a.example.com, this command)."),
     }
+
+
+def test_a_server_that_was_not_restarted_after_an_update_is_told(other):
+    other(version="0.0.9")
+
+    assert found(neighbours.instances) == (
+        Level.WARN,
+        f"The version is not the same everywhere: 0.0.9 (b.example.com); {__version__} (this command).",
+    )
 
 
 def test_a_sqlite_serves_one_instance(other):
