@@ -91,6 +91,8 @@ def test_nobody_there_is_told_in_words(monkeypatch):
         ask(f"http://127.0.0.1:{free_port()}/")
     with pytest.raises(Unreachable, match="its name leads nowhere"):
         ask("http://nobody.invalid/")
+    with pytest.raises(Unreachable, match="this machine says: "):
+        ask("http://[fe80::1]:1/")  # an address of some link, and it does not say which
 
 
 def test_who_does_not_answer_is_given_up(monkeypatch):
