@@ -190,7 +190,9 @@ def test_a_certificate_that_ends_soon_is_told(days, level):
 
 def test_browsers_are_told_to_stay_with_https():
     assert outside.judge_hsts(answer(strict_transport_security="max-age=63072000")).level is Level.OK
+    assert outside.judge_hsts(answer(strict_transport_security='includeSubDomains; Max-Age="31536000"')).level is Level.OK
     assert outside.judge_hsts(answer()).level is Level.WARN
+    assert outside.judge_hsts(answer(strict_transport_security="max-age=0; includeSubDomains")).level is Level.WARN
 
 
 @pytest.mark.parametrize(("issuer", "level"), [("http://localhost:8003", Level.OK), ("http://auth.example.com", Level.FAIL)])
