@@ -37,6 +37,7 @@ ALIVE_FOR = timedelta(seconds=75)  # three looks that were missed
 FORGOTTEN_AFTER = timedelta(minutes=10)
 WITHOUT_REDIS, SETTINGS_DIFFER = "instances_without_redis", "settings_differ"
 SECRETS = "the secrets"
+SECRETS_OF_ALL = ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "TOKEN_KEYS", "KEY_ENCRYPTION_KEYS", "CLIENT_REGISTRATION_TOKEN")
 SAME_EVERYWHERE = (
     "ENVIRONMENT",
     "JWT_ISSUER",
@@ -54,6 +55,8 @@ SAME_EVERYWHERE = (
     "KEY_RSA_BITS",
     "KEY_PUBLISH_LEAD",
     "KEY_ROTATION_DAYS",
+    "ALLOWED_HOSTS",
+    "ADMIN_HOSTS",
     "TRUSTED_PROXIES",
     "REQUIRE_HTTPS",
     "CORS_ORIGINS",
@@ -199,13 +202,13 @@ def fingerprints() -> dict[str, str]:
 
 def _digest_of(value: Any) -> str:
     """Of a setting that is no secret."""
-    parts = sorted(map(str, value)) if isinstance(value, frozenset | tuple) and not hasattr(value, "_fields") else [str(value)]
+    parts = sorted(map(str, value)) if isinstance(value, frozenset | tuple | list) and not hasattr(value, "_fields") else [str(value)]
     return sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def _fingerprint_of_secrets() -> str:
     # SECURITY: of all of them at once. With one for each, who has a copy of the database could try guesses at a weak one alone.
-    text = json.dumps([settings.SECRET_KEY, settings.TOKEN_KEYS, settings.KEY_ENCRYPTION_KEYS])
+    text = json.dumps([getattr(settings, name) for name in SECRETS_OF_ALL])
     key = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"authserver instances").derive(text.encode())
     return hmac.digest(key, b"the secrets of an instance", sha256).hex()[:16]
 

@@ -42,10 +42,8 @@ def _differences(rows: Sequence[Instance]) -> Iterator[Finding]:
     for name, groups in heartbeats.differences(rows).items():
         apart = "; ".join(_hosts(group) for group in groups)
         if name == heartbeats.SECRETS:
-            mend = (
-                "Give all of them the same AUTH_SERVICE__SECRET_KEY, AUTH_SERVICE__TOKEN_KEYS and AUTH_SERVICE__KEY_ENCRYPTION_KEYS, "
-                "in the same order: sha256sum of the files tells which differs."
-            )
+            names = ", ".join(f"AUTH_SERVICE__{secret}" for secret in heartbeats.SECRETS_OF_ALL)
+            mend = f"Give all of them the same, in the same order: {names}. sha256sum of the files tells which differs."
             yield fail("instances", f"The secrets are not the same everywhere. These go together: {apart}.", mend=mend)
         else:
             mend = "Give all of them the same value, and restart those that had another."
