@@ -7,11 +7,9 @@ all: what a request or a probe is told of it comes from memory.
 import hmac
 import json
 import logging
-import random
 import secrets
 import socket
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -24,7 +22,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Q
 
-from accounts import metrics, shared_store, statements
+from accounts import metrics, pauses, shared_store, statements
 from accounts.clock import Instant
 from oauth.http import STORE_DOWN
 from oauth.models import Instance
@@ -111,10 +109,10 @@ class Neighbours:
         threading.Thread(target=self._run, name="instances", daemon=True).start()
 
     def _run(self) -> None:
-        _sleep_about(FIRST_LOOK_SECONDS)
+        pauses.sleep_about(FIRST_LOOK_SECONDS)
         while True:
             self._look_or_report()
-            _sleep_about(LOOK_SECONDS)
+            pauses.sleep_about(LOOK_SECONDS)
 
     def _look_or_report(self) -> None:
         try:
@@ -239,8 +237,3 @@ def _measure_connections() -> None:
     [(used, most)] = statements.fetch(sql, {})
     metrics.DATABASE_CONNECTIONS.labels("used").set(used)
     metrics.DATABASE_CONNECTIONS.labels("most").set(most)
-
-
-def _sleep_about(seconds: float) -> None:
-    """So that not all processes look at once."""
-    time.sleep(seconds * random.uniform(0.5, 1.5))  # noqa: S311
