@@ -206,6 +206,11 @@ def test_a_migration_that_was_not_applied_is_named():
     assert found(database.migrations) == (Level.FAIL, f"Not applied: oauth.{last.name}.")
 
 
+def test_of_an_empty_database_not_every_migration_is_named():
+    assert database.judge_migrations(list("abcde")).found == "Not applied: a, b, c, d, e."
+    assert database.judge_migrations(list("abcdefgh")).found == "Not applied: a, b, c, d, e, and 3 more."
+
+
 def test_the_clocks_of_this_machine_agree():
     assert found(database.clocks)[0] is Level.OK
 
