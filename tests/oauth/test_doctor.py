@@ -116,6 +116,8 @@ def test_a_server_that_is_gone_between_two_checks_is_told_as_such(run):
 def test_with_traceback_a_check_may_crash(run):
     with pytest.raises(KeyError):
         run(Group((), (broken,)), traceback=True)
+    with pytest.raises(OperationalError, match="is away"):
+        run(Group((), (away,)), traceback=True)
 
 
 def test_what_makes_no_sense_any_more_is_not_looked_at_and_that_is_told(run):
