@@ -5,7 +5,6 @@ it, and another begins again.
 """
 
 import logging
-import random
 import secrets
 import threading
 import time
@@ -17,7 +16,18 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import connection
 
-from accounts import audit_retention, audit_tally, browser_sessions, clock, lockout, one_time_tokens, refusals, registration, statements
+from accounts import (
+    audit_retention,
+    audit_tally,
+    browser_sessions,
+    clock,
+    lockout,
+    one_time_tokens,
+    pauses,
+    refusals,
+    registration,
+    statements,
+)
 from oauth import authorization_codes, device_codes, key_set_use, session_pruning
 from oauth.http import STORE_DOWN
 
@@ -98,15 +108,10 @@ def round_if_due() -> Counter[str] | None:
 
 
 def _run() -> None:
-    _sleep_about(FIRST_LOOK_SECONDS)
+    pauses.sleep_about(FIRST_LOOK_SECONDS)
     while True:
         _round_or_report()
-        _sleep_about(LOOK_SECONDS)
-
-
-def _sleep_about(seconds: float) -> None:
-    """So that not all processes look at once."""
-    time.sleep(seconds * random.uniform(0.5, 1.5))  # noqa: S311
+        pauses.sleep_about(LOOK_SECONDS)
 
 
 def _round_or_report() -> None:

@@ -7,11 +7,9 @@ all: what a request or a probe is told of it comes from memory.
 import hmac
 import json
 import logging
-import random
 import secrets
 import socket
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -24,7 +22,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Q
 
-from accounts import metrics, shared_store, statements
+from accounts import metrics, pauses, shared_store, statements
 from accounts.clock import Instant
 from oauth.http import STORE_DOWN
 from oauth.models import Instance
@@ -37,6 +35,7 @@ ALIVE_FOR = timedelta(seconds=75)  # three looks that were missed
 FORGOTTEN_AFTER = timedelta(minutes=10)
 WITHOUT_REDIS, SETTINGS_DIFFER = "instances_without_redis", "settings_differ"
 SECRETS = "the secrets"
+SECRETS_OF_ALL = ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "TOKEN_KEYS", "KEY_ENCRYPTION_KEYS", "CLIENT_REGISTRATION_TOKEN")
 SAME_EVERYWHERE = (
     "ENVIRONMENT",
     "JWT_ISSUER",
@@ -54,6 +53,8 @@ SAME_EVERYWHERE = (
     "KEY_RSA_BITS",
     "KEY_PUBLISH_LEAD",
     "KEY_ROTATION_DAYS",
+    "ALLOWED_HOSTS",
+    "ADMIN_HOSTS",
     "TRUSTED_PROXIES",
     "REQUIRE_HTTPS",
     "CORS_ORIGINS",
@@ -108,10 +109,10 @@ class Neighbours:
         threading.Thread(target=self._run, name="instances", daemon=True).start()
 
     def _run(self) -> None:
-        _sleep_about(FIRST_LOOK_SECONDS)
+        pauses.sleep_about(FIRST_LOOK_SECONDS)
         while True:
             self._look_or_report()
-            _sleep_about(LOOK_SECONDS)
+            pauses.sleep_about(LOOK_SECONDS)
 
     def _look_or_report(self) -> None:
         try:
@@ -199,13 +200,13 @@ def fingerprints() -> dict[str, str]:
 
 def _digest_of(value: Any) -> str:
     """Of a setting that is no secret."""
-    parts = sorted(map(str, value)) if isinstance(value, frozenset | tuple) and not hasattr(value, "_fields") else [str(value)]
+    parts = sorted(map(str, value)) if isinstance(value, frozenset | tuple | list) and not hasattr(value, "_fields") else [str(value)]
     return sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def _fingerprint_of_secrets() -> str:
     # SECURITY: of all of them at once. With one for each, who has a copy of the database could try guesses at a weak one alone.
-    text = json.dumps([settings.SECRET_KEY, settings.TOKEN_KEYS, settings.KEY_ENCRYPTION_KEYS])
+    text = json.dumps([getattr(settings, name) for name in SECRETS_OF_ALL])
     key = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"authserver instances").derive(text.encode())
     return hmac.digest(key, b"the secrets of an instance", sha256).hex()[:16]
 
@@ -236,8 +237,3 @@ def _measure_connections() -> None:
     [(used, most)] = statements.fetch(sql, {})
     metrics.DATABASE_CONNECTIONS.labels("used").set(used)
     metrics.DATABASE_CONNECTIONS.labels("most").set(most)
-
-
-def _sleep_about(seconds: float) -> None:
-    """So that not all processes look at once."""
-    time.sleep(seconds * random.uniform(0.5, 1.5))  # noqa: S311

@@ -6,7 +6,6 @@ were read last go on to serve.
 """
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +19,7 @@ import jwt
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
-from accounts import clock, encryption, metrics
+from accounts import clock, encryption, metrics, pauses
 from oauth import key_pairs, key_rotation, key_rows, key_set_use, public_documents
 from oauth.access_tokens import Signer, VerificationKey
 from oauth.errors import TemporarilyUnavailable
@@ -139,8 +138,7 @@ class KeyRing:
 
     def _run(self) -> None:
         while True:
-            # Not in step with other processes, nor with whatever the database does twice a second.
-            time.sleep(POLL_SECONDS * random.uniform(0.7, 1.3))  # noqa: S311
+            pauses.sleep_about(POLL_SECONDS, spread=0.3)  # nor in step with whatever the database does twice a second
             self._go_round()
 
     def _go_round(self) -> None:

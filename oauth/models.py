@@ -1,4 +1,4 @@
-"""What a client may do, the sessions opened through it, and the keys that sign."""
+"""What a client may do, what was opened through it, the keys that sign, and what the servers that run know of each other."""
 
 import re
 import uuid

@@ -1,5 +1,6 @@
 """Ask a server over HTTP as a stranger would: no redirect is followed, and who does not answer is given up in seconds."""
 
+import os
 import socket
 import ssl
 import time
@@ -74,5 +75,7 @@ def _reason(error: Exception) -> str:
             return f"no answer within {SECONDS:.0f} seconds"
         case ConnectionRefusedError():
             return "the connection is refused"
+        case OSError(errno=int(number)):
+            return f"this machine says: {os.strerror(number)}"
         case _:
             return type(error).__name__

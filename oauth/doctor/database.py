@@ -18,6 +18,7 @@ from oauth.doctor.findings import Finding, fail, ok, warn
 SLOW_SECONDS = 0.05
 SLOWEST_LIMIT_MS = 10_000
 FREE_WARN_BYTES, FREE_FAIL_BYTES = 1 << 30, 200 << 20
+MIGRATIONS_NAMED = 5
 SESSION_TABLE = ("fillfactor=70", "autovacuum_vacuum_scale_factor=0.02", "autovacuum_analyze_scale_factor=0.02")
 
 
@@ -45,10 +46,15 @@ def judge_database(seconds: float, *, name: str, is_read_only: bool) -> Finding:
 def migrations() -> Iterator[Finding]:
     executor = MigrationExecutor(connection)
     waiting = [f"{migration.app_label}.{migration.name}" for migration, _ in executor.migration_plan(executor.loader.graph.leaf_nodes())]
-    if waiting:
-        yield fail("migrations", f"Not applied: {', '.join(waiting)}.", mend="Run manage.py migrate, and restart the server.")
-    else:
-        yield ok("migrations", "All are applied.")
+    yield judge_migrations(waiting)
+
+
+def judge_migrations(waiting: list[str]) -> Finding:
+    if not waiting:
+        return ok("migrations", "All are applied.")
+    named, others = ", ".join(waiting[:MIGRATIONS_NAMED]), len(waiting) - MIGRATIONS_NAMED
+    found = f"Not applied: {named}, and {others} more." if others > 0 else f"Not applied: {named}."
+    return fail("migrations", found, mend="Run manage.py migrate, and restart the server.")
 
 
 def clocks() -> Iterator[Finding]:

@@ -68,7 +68,10 @@ def _findings(check: Check, lets_crash: bool) -> Iterator[Finding]:
     except STORE_DOWN as error:
         if lets_crash:
             raise
-        mend = "Look at the database: does it run, is it slow, are its connections used up?"
+        mend = (
+            "Does the database run, is AUTH_SERVICE__DB_URL right, is it slow, are its connections used up? "
+            "manage.py doctor --traceback shows what it said."
+        )
         yield fail(_name(check), f"The database did not answer ({type(error).__name__}).", mend=mend)
     except Unreachable as error:
         yield fail(_name(check), f"There was no answer: {error}.", mend="Run this again; if it stays so, look at the proxy.")

@@ -32,7 +32,7 @@ def instances() -> Iterator[Finding]:
         mend = "Stop all but one, or move to PostgreSQL (AUTH_SERVICE__DB_URL)."
         yield fail("instances", f"{len(rows)} instances run on one SQLite, which serves one.", mend=mend)
     here = Instance(pk="here", host="this command", version=settings.VERSION, fingerprints=heartbeats.fingerprints())
-    found = [*_differences([*rows, here]), *_versions(rows)]
+    found = [*_differences([*rows, here]), *_versions([*rows, here])]
     yield from found
     if not found:
         yield ok("instances", f"{len(rows)} alive ({_hosts(rows)}), with the same code and settings as this command.")
@@ -42,10 +42,8 @@ def _differences(rows: Sequence[Instance]) -> Iterator[Finding]:
     for name, groups in heartbeats.differences(rows).items():
         apart = "; ".join(_hosts(group) for group in groups)
         if name == heartbeats.SECRETS:
-            mend = (
-                "Give all of them the same AUTH_SERVICE__SECRET_KEY, AUTH_SERVICE__TOKEN_KEYS and AUTH_SERVICE__KEY_ENCRYPTION_KEYS, "
-                "in the same order: sha256sum of the files tells which differs."
-            )
+            names = ", ".join(f"AUTH_SERVICE__{secret}" for secret in heartbeats.SECRETS_OF_ALL)
+            mend = f"Give all of them the same, in the same order: {names}. sha256sum of the files tells which differs."
             yield fail("instances", f"The secrets are not the same everywhere. These go together: {apart}.", mend=mend)
         else:
             mend = "Give all of them the same value, and restart those that had another."
@@ -55,8 +53,9 @@ def _differences(rows: Sequence[Instance]) -> Iterator[Finding]:
 def _versions(rows: Sequence[Instance]) -> Iterator[Finding]:
     versions = sorted({row.version for row in rows})
     if len(versions) > 1:
+        apart = "; ".join(f"{version} ({_hosts([row for row in rows if row.version == version])})" for version in versions)
         yield warn(
-            "instances", f"Several versions run: {', '.join(versions)}.", mend="End the update: restart those that run the earlier one."
+            "instances", f"The version is not the same everywhere: {apart}.", mend="End the update: restart those that run the earlier one."
         )
 
 

@@ -1,6 +1,7 @@
 """The server as its clients see it, asked under its own issuer, through whatever stands in front."""
 
 import json
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -104,10 +105,13 @@ def judge_certificate(ends_at: datetime, *, now: datetime) -> Finding:
 
 
 def judge_hsts(answer: Answer) -> Finding:
-    if "strict-transport-security" in answer.headers:
+    asked = re.search(r"\bmax-age\s*=\s*\"?(\d+)", answer.headers.get("strict-transport-security", ""), re.IGNORECASE)
+    if asked and int(asked[1]):  # 0 tells them to forget it (RFC 6797 §6.1.1)
         return ok("https", "Browsers are told to stay with it (Strict-Transport-Security).")
-    mend = "Set AUTH_SERVICE__REQUIRE_HTTPS=true, its default in production. If it is, the proxy takes the header away."
-    return warn("https", "Browsers are not told to stay with it: there is no Strict-Transport-Security.", mend=mend)
+    mend = "Set AUTH_SERVICE__REQUIRE_HTTPS=true, its default in production. If it is, the proxy takes the header away, or sets another."
+    return warn(
+        "https", "Browsers are not told to stay with it: Strict-Transport-Security is not there, or has no max-age above 0.", mend=mend
+    )
 
 
 def plain_http() -> Iterator[Finding]:

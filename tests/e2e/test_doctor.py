@@ -6,15 +6,23 @@ import subprocess
 import sys
 import time
 
+import httpx
 import pytest
 
-from tests.e2e.servers import ROOT, known_secrets
+from tests.e2e.servers import ROOT, known_secrets, serving
+from tests.postgres import free_port
 
 OUTSIDE = ("issuer", "key set", "https", "proxy")
 
 
 def doctor(server, *options, **changed):
-    """Its exit code, and its findings by their check."""
+    """Its exit code, and its findings by their check: the last of each."""
+    code, findings = examined(server, *options, **changed)
+    return code, {finding["check"]: finding for finding in findings}
+
+
+def examined(server, *options, **changed):
+    """Its exit code, and all of its findings."""
     command = [sys.executable, "manage.py", "doctor", "--json", *options]
     done = subprocess.run(
         command, cwd=ROOT, env=server.environment | changed, capture_output=True, encoding="utf-8", timeout=120, check=False
@@ -22,7 +30,7 @@ def doctor(server, *options, **changed):
     assert "Traceback" not in done.stderr
     for secret in known_secrets(server.folder, server.bootstrap_output, server.environment).values():
         assert secret not in done.stdout + done.stderr
-    return done.returncode, {finding["check"]: finding for finding in json.loads(done.stdout)["findings"]}
+    return done.returncode, json.loads(done.stdout)["findings"]
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +68,24 @@ def test_another_issuer_and_another_secret_are_found(own_server):
     assert (findings["issuer"]["level"], "Not looked at" in findings["issuer"]["found"]) == ("warn", True)  # the last of two
     assert (findings["instances"]["level"], "The secrets" in findings["instances"]["found"]) == ("fail", True)
     assert "proxy" not in findings
+
+
+def test_a_second_instance_with_other_settings_is_told_by_its_probe_and_found_until_it_ends(own_server, tmp_path):
+    port = free_port()
+    environment = own_server.environment | {"AUTH_SERVICE__PORT": str(port), "AUTH_SERVICE__JWT_AUDIENCE": "another"}
+    command = [sys.executable, "-m", "gunicorn", "-c", "authserver/gunicorn.py"]
+    ready = f"http://localhost:{port}/ready"
+
+    with serving(command, cwd=ROOT, environment=environment, log=tmp_path / "second.log", ready_url=ready):
+        give_up_at = time.monotonic() + 30
+        while "warnings" not in (told := httpx.get(ready).json()) and time.monotonic() < give_up_at:
+            time.sleep(0.2)
+        assert (told["status"], told["warnings"]) == ("ok", ["instances_without_redis", "settings_differ"])
+        _, during = examined(own_server)
+    _, after = examined(own_server)
+
+    assert [finding["level"] for finding in during if "AUTH_SERVICE__JWT_AUDIENCE is not the same" in finding["found"]] == ["warn"]
+    assert [finding["level"] for finding in after if finding["check"] == "instances"] == ["ok"]
 
 
 def test_who_can_choose_its_own_address_is_found(forgiving_server):

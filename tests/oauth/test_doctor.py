@@ -14,6 +14,7 @@ from django.test import override_settings
 from accounts import clock, hash_slots, outbox
 from accounts.clock import Instant
 from accounts.models import Outbox
+from authserver import __version__
 from oauth import housekeeping, instances, key_rotation, key_rows
 from oauth.doctor import database, findings, neighbours, outside, rounds, work
 from oauth.doctor.asking import Unreachable
@@ -115,6 +116,8 @@ def test_a_server_that_is_gone_between_two_checks_is_told_as_such(run):
 def test_with_traceback_a_check_may_crash(run):
     with pytest.raises(KeyError):
         run(Group((), (broken,)), traceback=True)
+    with pytest.raises(OperationalError, match="is away"):
+        run(Group((), (away,)), traceback=True)
 
 
 def test_what_makes_no_sense_any_more_is_not_looked_at_and_that_is_told(run):
@@ -203,6 +206,11 @@ def test_a_migration_that_was_not_applied_is_named():
     last.delete()
 
     assert found(database.migrations) == (Level.FAIL, f"Not applied: oauth.{last.name}.")
+
+
+def test_of_an_empty_database_not_every_migration_is_named():
+    assert database.judge_migrations(list("abcde")).found == "Not applied: a, b, c, d, e."
+    assert database.judge_migrations(list("abcdefgh")).found == "Not applied: a, b, c, d, e, and 3 more."
 
 
 def test_the_clocks_of_this_machine_agree():
@@ -369,7 +377,7 @@ def test_hashes_that_take_too_long_for_those_who_wait_are_told(seconds, slots, w
 def other():
     """Another instance that runs."""
 
-    def make(pk="other", *, host="b.example.com", uses_redis=False, version="0.1.0", **changed):
+    def make(pk="other", *, host="b.example.com", uses_redis=False, version=__version__, **changed):
         row = {"host": host, "port": 8003, "version": version, "uses_redis": uses_redis, "started_at": Instant(), "seen_at": Instant()}
         return Instance.objects.create(pk=pk, fingerprints=instances.fingerprints() | changed, **row)
 
@@ -401,8 +409,17 @@ def test_settings_secrets_and_versions_that_differ_are_told(other):
             "AUTH_SERVICE__JWT_AUDIENCE is not the same everywhere. These go together: a.example.com, this command; b.example.com.",
         ),
         (Level.FAIL, "The secrets are not the same everywhere. These go together: a.example.com, this command; b.example.com."),
-        (Level.WARN, "Several versions run: 0.0.9, 0.1.0."),
+        (Level.WARN, f"The version is not the same everywhere: 0.0.9 (b.example.com); {__version__} (a.example.com, this command)."),
     }
+
+
+def test_a_server_that_was_not_restarted_after_an_update_is_told(other):
+    other(version="0.0.9")
+
+    assert found(neighbours.instances) == (
+        Level.WARN,
+        f"The version is not the same everywhere: 0.0.9 (b.example.com); {__version__} (this command).",
+    )
 
 
 def test_a_sqlite_serves_one_instance(other):

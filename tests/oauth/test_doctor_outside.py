@@ -91,6 +91,8 @@ def test_nobody_there_is_told_in_words(monkeypatch):
         ask(f"http://127.0.0.1:{free_port()}/")
     with pytest.raises(Unreachable, match="its name leads nowhere"):
         ask("http://nobody.invalid/")
+    with pytest.raises(Unreachable, match="this machine says: "):
+        ask("http://[fe80::1]:1/")  # an address of some link, and it does not say which
 
 
 def test_who_does_not_answer_is_given_up(monkeypatch):
@@ -188,7 +190,9 @@ def test_a_certificate_that_ends_soon_is_told(days, level):
 
 def test_browsers_are_told_to_stay_with_https():
     assert outside.judge_hsts(answer(strict_transport_security="max-age=63072000")).level is Level.OK
+    assert outside.judge_hsts(answer(strict_transport_security='includeSubDomains; Max-Age="31536000"')).level is Level.OK
     assert outside.judge_hsts(answer()).level is Level.WARN
+    assert outside.judge_hsts(answer(strict_transport_security="max-age=0; includeSubDomains")).level is Level.WARN
 
 
 @pytest.mark.parametrize(("issuer", "level"), [("http://localhost:8003", Level.OK), ("http://auth.example.com", Level.FAIL)])

@@ -144,7 +144,21 @@ def test_every_setting_that_is_compared_is_one_that_an_operator_can_mend():
     assert {f"AUTH_SERVICE__{name}" for name in instances.SAME_EVERYWHERE} <= server_settings.env._known
 
 
-@pytest.mark.parametrize("name", ["SECRET_KEY", "TOKEN_KEYS", "KEY_ENCRYPTION_KEYS"])
+def test_every_setting_is_compared_or_may_differ():
+    may_differ = {
+        *("DATA_DIR", "ENV", "PORT", "LOG_FORMAT", "LOG_LEVEL", "METRICS_TOKEN", "DRAIN_SECONDS"),  # of a place
+        *("DB_URL", "DB_BEHIND_POOLER"),  # this database, by whatever way
+        "REDIS_URL",  # whether there is one, and the same, its mark tells
+        *("EMAIL_URL", "HOUSEKEEPING"),  # one that does it is enough
+        *("MASTER_KEY", "PRIVATE_KEY_PATH", "PRIVATE_KEY_ID", "PUBLIC_KEY_PATH"),  # of the first start alone
+    }
+
+    known = {name.removeprefix("AUTH_SERVICE__").removesuffix("_FILE") for name in server_settings.env._known if "AUTH_SERVICE__" in name}
+
+    assert sorted(known) == sorted([*instances.SAME_EVERYWHERE, *instances.SECRETS_OF_ALL, *may_differ])
+
+
+@pytest.mark.parametrize("name", instances.SECRETS_OF_ALL)
 def test_every_secret_makes_a_difference(settings, name):
     before = instances.fingerprints()
 
@@ -156,7 +170,7 @@ def test_every_secret_makes_a_difference(settings, name):
 def test_the_order_of_proxies_and_origins_makes_none_and_that_of_token_keys_does(settings):
     settings.TRUSTED_PROXIES, settings.TOKEN_KEYS = ("10.0.0.0/8", "127.0.0.1/32"), ("a" * 32, "b" * 32)
     before = instances.fingerprints()
-    settings.TRUSTED_PROXIES = settings.TRUSTED_PROXIES[::-1]
+    settings.TRUSTED_PROXIES, settings.ALLOWED_HOSTS = settings.TRUSTED_PROXIES[::-1], settings.ALLOWED_HOSTS[::-1]
     assert instances.fingerprints() == before
 
     settings.TOKEN_KEYS = settings.TOKEN_KEYS[::-1]
