@@ -83,6 +83,18 @@ def reset(user: User, *, actor: Actor, reason: str) -> dict[str, int]:
     return removed
 
 
+def unreadable() -> tuple[int, int]:
+    """How many seeds open with none of KEY_ENCRYPTION_KEYS, and of how many: their owners cannot sign in with a code."""
+    lost = count = 0
+    for kind, data in Authenticator.objects.filter(type__in=SEEDS).values_list("type", "data").iterator():
+        count += 1
+        try:
+            encryption.decrypt(data[SEEDS[kind]], purpose=PURPOSE)
+        except encryption.Undecryptable:
+            lost += 1
+    return lost, count
+
+
 def reencrypt() -> tuple[int, int]:
     """Encrypt every seed under the first of KEY_ENCRYPTION_KEYS. How many were, and of how many.
 

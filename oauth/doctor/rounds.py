@@ -13,6 +13,7 @@ ALL = (
             database.disk,
             work.signing_keys,
             work.key_ages,
+            work.second_factors,
             work.housekeeping,
             work.mails_that_wait,
             neighbours.instances,

@@ -9,6 +9,7 @@ from django.contrib.auth.hashers import get_hasher
 from django.db.models import Max
 
 from accounts import clock, encryption, hash_slots, outbox
+from accounts import second_factors as factors
 from accounts.clock import Instant
 from accounts.models import Outbox
 from oauth import key_rows
@@ -43,6 +44,16 @@ def signing_keys() -> Iterator[Finding]:
         yield ok("signing keys", f"{signer.key.kid} signs, {places[1].key.kid} is next, and both open.")
 
 
+def second_factors() -> Iterator[Finding]:
+    """Whether the seeds of codes open: under other encryption keys than theirs nobody passes with a code."""
+    lost, count = factors.unreadable()
+    if lost:
+        mend = "Put the value that they were encrypted with back among AUTH_SERVICE__KEY_ENCRYPTION_KEYS, last, and restart the server."
+        yield fail("second factors", f"{lost} of {count} seeds open with none of the encryption keys.", mend=mend)
+    else:
+        yield ok("second factors", f"The encryption keys open all {count} seeds of codes." if count else "Nobody has codes.")
+
+
 def key_ages() -> Iterator[Finding]:
     schedule, now = key_rows.current(), clock.database_now()
     yield judge_key_ages(schedule, now=now, every=settings.KEY_ROTATION_PERIOD, lead=settings.KEY_PUBLISH_LEAD)
@@ -53,7 +64,7 @@ def judge_key_ages(schedule: Schedule[SigningKey], *, now: datetime, every: time
     if signer is None or signer.key.signs_from is None:
         return warn("key ages", "No key has begun to sign.", mend="Run manage.py bootstrap, or start the server.")
     age, due_at = now - signer.key.signs_from, schedule.due_at(now, every=every, lead=lead)
-    found = f"The key signs since {age.days} days"
+    found = f"The key has signed for {age.days} days"
     if due_at is not None and due_at + OVERDUE < now:
         mend = "A server that runs lets the next one sign by itself; if none does, its log says why. manage.py signing_keys shows the plan."
         return warn("key ages", f"{found}, and should have been followed at {due_at:%Y-%m-%d %H:%M} UTC.", mend=mend)

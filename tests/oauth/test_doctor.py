@@ -23,6 +23,7 @@ from oauth.models import Housekeeping, Instance, SigningKey
 from tests.accounts.smtp import mail_server
 from tests.postgres import free_port
 from tests.redis import redis_server, slowly
+from tests.staff import enrol
 
 pytestmark = pytest.mark.django_db
 on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has none of it")
@@ -304,6 +305,15 @@ def test_a_key_that_does_not_open_is_named(rows, settings):
 
     assert level is Level.FAIL
     assert rows[0].kid in text
+
+
+def test_seeds_of_codes_that_do_not_open_are_counted(make_user, settings):
+    assert found(work.second_factors) == (Level.OK, "Nobody has codes.")
+    enrol(make_user("person"))
+    assert found(work.second_factors) == (Level.OK, "The encryption keys open all 2 seeds of codes.")
+    settings.KEY_ENCRYPTION_KEYS = ("another key, with which nothing was encrypted",)
+
+    assert found(work.second_factors) == (Level.FAIL, "2 of 2 seeds open with none of the encryption keys.")
 
 
 def test_a_key_without_one_after_it_is_told(rows):
