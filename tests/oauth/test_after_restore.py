@@ -327,6 +327,39 @@ def test_a_reset_of_second_factors_is_done_again(backup, restored, make_user):
 # --- A fuller export -----------------------------------------------------------------------------
 
 
+def test_what_a_fuller_export_tells_of_a_user_is_done_to_what_they_have_then(backup, restored, lacking, sign_in, refresh, alice):
+    """Whoever had the password of the backup could sign in until then, and choose another."""
+    with backup() as made:
+        passwords.change(User.objects.get(pk=alice.pk), encoded="!new", client_id="", actor=NOBODY)
+    restored(lacking(made, "user:password:changed"))
+    alice.refresh_from_db()
+    alice.set_password("another long walk")
+    passwords.store(alice)
+    token = sign_in(password="another long walk").body["refresh_token"]
+
+    assert restored(made)["users with something taken away"] == 1
+    assert refresh(token).error == "invalid_grant"
+    assert sign_in(password="another long walk").error == "invalid_grant"
+
+
+def test_second_factors_that_came_after_the_first_run_stay(backup, restored, lacking, make_user):
+    eve, bob = make_user("eve"), make_user("bob")
+    for user in (eve, bob):
+        Authenticator.objects.create(user=user, type="totp", data={})
+        Authenticator.objects.create(user=user, type="recovery_codes", data={})
+    with backup() as made:
+        second_factors.record("removed", "totp", user=eve, actor=NOBODY)
+        second_factors.record("used", "recovery_codes", user=eve, actor=NOBODY)
+        second_factors.reset(bob, **WHY)
+    made_without = lacking(lacking(lacking(made, "user:second_factor:removed"), "user:second_factor:used"), "user:second_factor:reset")
+    restored(made_without)
+    Authenticator.objects.all().delete()
+    new = {Authenticator.objects.create(user=user, type=kind, data={}).pk for user in (eve, bob) for kind in ("totp", "recovery_codes")}
+
+    assert restored(made)["users with something taken away"] == 2
+    assert {*Authenticator.objects.values_list("pk", flat=True)} == new
+
+
 def test_a_fuller_export_takes_what_an_older_event_of_it_took(backup, restored, lacking, alice):
     Authenticator.objects.create(user=alice, type="recovery_codes", data={})
     with backup() as made:
