@@ -38,6 +38,7 @@ BY_HAND = frozenset(
         "role:registration:deleted",
         "group:registration:changed",
         "group:registration:deleted",
+        "signing_key:private_key:reencrypted",
     }
 )
 OTHER_EVENTS = frozenset(
