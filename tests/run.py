@@ -65,6 +65,7 @@ ON_SQLITE_ALONE = (
     "tests/project/test_mutations.py",
     "tests/project/test_openapi.py",
     "tests/project/test_page_middleware.py",
+    "tests/project/test_pasted.py",
     "tests/project/test_patience.py",
     "tests/project/test_static_files.py",
     "tests/project/test_supply.py",

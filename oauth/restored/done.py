@@ -3,7 +3,7 @@
 from accounts import audit
 from accounts.actors import Actor
 from accounts.models import AuditEvent
-from oauth.restored.forgotten import Person, Software
+from oauth.restored.forgotten import Losses
 
 PERSON, CLIENT = "user:revocations:replayed", "client:revocations:replayed"
 MOST = 500  # of one record, or a user with many events makes one that no page shows
@@ -15,7 +15,7 @@ def names() -> set[str]:
     return {name for detail in details.iterator() for name in detail.get("events", ())}
 
 
-def record(event: str, forgotten: Person | Software, *, done: list[str], target: object = "", client_id: str = "", actor: Actor) -> None:
+def record(event: str, forgotten: Losses, *, done: list[str], target: object = "", client_id: str = "", actor: Actor) -> None:
     """In the transaction in which it was done. What was done stands in the first record, if it takes several."""
     for start in range(0, len(forgotten.events), MOST):
         part = forgotten.events[start : start + MOST]

@@ -38,6 +38,7 @@ BY_HAND = frozenset(
         "role:registration:deleted",
         "group:registration:changed",
         "group:registration:deleted",
+        "signing_key:private_key:reencrypted",
     }
 )
 OTHER_EVENTS = frozenset(
@@ -58,11 +59,22 @@ LISTS = ("roles", "groups", "user_permissions")
 
 
 @dataclass
-class Person:
-    """What was taken from one user since, as it stood at `until`, their last event of these."""
+class Losses:
+    """What was taken from one user or client since, as it stood at `until`, the last event of it."""
 
     until: datetime
     events: list[str] = field(default_factory=list)  # the names of those that are new
+
+    def note(self, key: Key, *, is_done: bool) -> None:
+        """Events come in the order of their time."""
+        self.until, _ = key
+        self.events += [] if is_done else [lines.name_of(key)]
+
+
+@dataclass
+class Person(Losses):
+    """Of a user."""
+
     ends_sessions: bool = False
     is_disabled: bool = False
     loses_password: bool = False
@@ -81,11 +93,9 @@ class Person:
 
 
 @dataclass
-class Software:
-    """What was taken from one client since."""
+class Software(Losses):
+    """Of a client."""
 
-    until: datetime
-    events: list[str] = field(default_factory=list)  # the names of those that are new
     is_disabled: bool = False
     loses_secret: bool = False
     secret_changed_at: datetime | None = None
@@ -152,9 +162,9 @@ def _may_take_something(event: Event) -> bool:
 
 
 def _note(found: Forgotten, event: Event, *, done: Collection[str]) -> None:
-    key = lines.name_of((event["at"], event["id"]))
-    is_done = key in done
-    name, at, target, client_id, detail = (event[key] for key in ("event", "at", "target", "client_id", "detail"))
+    key = event["at"], event["id"]
+    is_done = lines.name_of(key) in done
+    name, at, target, client_id, detail = (event[each] for each in ("event", "at", "target", "client_id", "detail"))
     changes_email = name.startswith("user:account:") and "email" in detail.get("changes", {})
     # Before `factor` was recorded nobody could tell which passkey it was.
     is_unnamed = name == "user:second_factor:removed" and detail["kind"] == "passkey" and "factor" not in detail
@@ -167,17 +177,16 @@ def _note(found: Forgotten, event: Event, *, done: Collection[str]) -> None:
             found.consents[UUID(target), client_id] = at
         case "client", _:
             client = found.clients.setdefault(client_id, Software(at))
-            client.events += [] if is_done else [key]
+            client.note(key, is_done=is_done)
             _note_client(client, name, at=at, detail=detail, is_done=is_done)
         case "user", _:
             person = found.people.setdefault(UUID(target), Person(at))
-            person.events += [] if is_done else [key]
+            person.note(key, is_done=is_done)
             _note_person(person, name, at=at, detail=detail, is_done=is_done)
 
 
 def _note_person(person: Person, name: str, *, at: datetime, detail: Mapping[str, Any], is_done: bool) -> None:
     """What was replayed before takes nothing once more, and nor does an older event that took the same."""
-    person.until = at
     if name in EPOCH_EVENTS:
         person.ends_sessions = not is_done
     if name in PASSWORD_EVENTS:
@@ -205,7 +214,6 @@ def _note_person(person: Person, name: str, *, at: datetime, detail: Mapping[str
 
 
 def _note_client(client: Software, name: str, *, at: datetime, detail: Mapping[str, Any], is_done: bool) -> None:
-    client.until = at
     if name in {"client:registration:disabled", "client:registration:enabled"}:
         client.is_disabled = name == "client:registration:disabled" and not is_done
     if name == "client:secret:rotated":

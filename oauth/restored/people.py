@@ -17,11 +17,11 @@ from oauth.restored import done as done_before
 from oauth.restored.forgotten import Person
 
 
-def replay(person_id: UUID, forgotten: Person, *, actor: Actor) -> list[str]:
-    """What was done, in words; nothing to a user who is not here: they came after the backup."""
+def replay(person_id: UUID, forgotten: Person, *, actor: Actor) -> None:
+    """Nothing is done to a user who is not here: they came after the backup."""
     found = User.objects.filter(pk=person_id).first()
     if found is None:
-        return []
+        return
     with transaction.atomic():
         user = users.locked(found)
         done = [
@@ -32,7 +32,6 @@ def replay(person_id: UUID, forgotten: Person, *, actor: Actor) -> list[str]:
             *_take_rights(user, forgotten),
         ]
         done_before.record(done_before.PERSON, forgotten, done=done, target=user.pk, actor=actor)
-    return done
 
 
 def _end_sessions(user: User, forgotten: Person) -> list[str]:
@@ -61,14 +60,15 @@ def _take_factors(user: User, forgotten: Person) -> list[str]:
     rows = Authenticator.objects.filter(user_id=user.pk)
     gone = Q(type="totp") if forgotten.loses_authenticator else Q(pk__in=())
     if forgotten.loses_factors:
-        gone |= Q(created_at__lte=forgotten.until)
+        gone |= Q(pk__isnull=False)
     for pk, removed_at in forgotten.passkeys.items():
         gone |= Q(pk=pk, created_at__lte=removed_at)
     if forgotten.loses_recovery_codes:
         # SECURITY: or a code that was used is good once more.
         gone |= Q(type="recovery_codes")
     had_others = rows.exclude(type="recovery_codes").exists()
-    removed, _ = rows.filter(gone).delete()
+    # Not those that came after the restore: they were never taken away.
+    removed, _ = rows.filter(gone, created_at__lte=forgotten.until).delete()
     if removed and had_others and not rows.exclude(type="recovery_codes").exists():
         rows.delete()  # recovery codes recover nothing by themselves
     return ["second factors taken away"] if removed else []

@@ -1,6 +1,7 @@
 """Revokes again what was revoked since the backup that the database was restored from; or, when that is not known, what may have been.
 
-All of it may be done again: what is revoked stays as it is, and nothing is taken from what came after the first run began.
+All of it may be done again: what is revoked stays as it is, and what came after the first run began is left alone. Only a user of whom a
+fuller export tells something new loses what they have then: who had what was given up could sign in meanwhile, and get it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -56,7 +56,7 @@ def test_a_file_of_sqlite_is_backed_up_whole_while_the_server_writes_to_it(serve
     with closing(sqlite3.connect(tmp_path / "auth.db")) as restored:
         [generation] = restored.execute("SELECT generation FROM oauth_session WHERE id = ?", [sid]).fetchone()
         assert restored.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    assert one.refreshes
+    assert one.refreshes > 1
     assert 0 <= one.refreshes - generation <= 16
 
 

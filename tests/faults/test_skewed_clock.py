@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import jwt
 import pytest
 from django.db import connection
 
@@ -59,3 +60,14 @@ def test_what_it_writes_is_stamped_by_the_database(skewed, sign_in, session_of, 
 
     assert abs(session.created_at - datetime.now(UTC)) < timedelta(seconds=30)
     assert abs(session.expires_at - session.created_at - timedelta(days=30)) < timedelta(seconds=30)
+
+
+@pytest.mark.parametrize("apart", [timedelta(seconds=-2), timedelta(seconds=2)], ids=str)
+def test_a_token_of_one_process_is_good_at_another_whose_clock_is_seconds_away(skewed, sign_in, client, apart):
+    skewed(apart)
+    token = sign_in().body["access_token"]
+
+    skewed(timedelta(0))
+
+    assert client.get("/api/v1/me", headers={"authorization": f"Bearer {token}"}).status_code == 200
+    assert jwt.decode(token, options={"verify_signature": False})["nbf"] < clock.now().timestamp()  # also for who allows for no skew

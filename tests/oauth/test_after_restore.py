@@ -18,12 +18,12 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.utils import timezone
 
-from accounts import account_changes, clock, passwords, second_factors, users
+from accounts import account_changes, audit, clock, passwords, second_factors, users
 from accounts.actors import NOBODY
 from accounts.models import AuditEvent, OneTimeToken, User
 from oauth import client_switch, clients, consents, key_rotation, own_sessions, session_ending, sessions
 from oauth.models import Client, Consent, Session, SigningKey
-from oauth.restored import done, replay
+from oauth.restored import done, endings, forgotten, replay
 from tests.conftest import PASSWORD
 
 WHY = {"actor": NOBODY, "reason": "a test"}
@@ -288,8 +288,6 @@ def test_rights_that_were_taken_away_stay_away_and_none_are_given(backup, restor
 
 
 def _changed(user, **changes):
-    from accounts import audit
-
     detail = {"changes": {name: {"before": before, "after": after} for name, (before, after) in changes.items()}}
     audit.record("user:account:changed", target=user.pk, detail=detail)
 
@@ -325,6 +323,39 @@ def test_a_reset_of_second_factors_is_done_again(backup, restored, make_user):
 
 
 # --- A fuller export -----------------------------------------------------------------------------
+
+
+def test_what_a_fuller_export_tells_of_a_user_is_done_to_what_they_have_then(backup, restored, lacking, sign_in, refresh, alice):
+    """Whoever had the password of the backup could sign in until then, and choose another."""
+    with backup() as made:
+        passwords.change(User.objects.get(pk=alice.pk), encoded="!new", client_id="", actor=NOBODY)
+    restored(lacking(made, "user:password:changed"))
+    alice.refresh_from_db()
+    alice.set_password("another long walk")
+    passwords.store(alice)
+    token = sign_in(password="another long walk").body["refresh_token"]
+
+    assert restored(made)["users with something taken away"] == 1
+    assert refresh(token).error == "invalid_grant"
+    assert sign_in(password="another long walk").error == "invalid_grant"
+
+
+def test_second_factors_that_came_after_the_first_run_stay(backup, restored, lacking, make_user):
+    eve, bob = make_user("eve"), make_user("bob")
+    for user in (eve, bob):
+        Authenticator.objects.create(user=user, type="totp", data={})
+        Authenticator.objects.create(user=user, type="recovery_codes", data={})
+    with backup() as made:
+        second_factors.record("removed", "totp", user=eve, actor=NOBODY)
+        second_factors.record("used", "recovery_codes", user=eve, actor=NOBODY)
+        second_factors.reset(bob, **WHY)
+    made_without = lacking(lacking(lacking(made, "user:second_factor:removed"), "user:second_factor:used"), "user:second_factor:reset")
+    restored(made_without)
+    Authenticator.objects.all().delete()
+    new = {Authenticator.objects.create(user=user, type=kind, data={}).pk for user in (eve, bob) for kind in ("totp", "recovery_codes")}
+
+    assert restored(made)["users with something taken away"] == 2
+    assert {*Authenticator.objects.values_list("pk", flat=True)} == new
 
 
 def test_a_fuller_export_takes_what_an_older_event_of_it_took(backup, restored, lacking, alice):
@@ -513,6 +544,65 @@ def test_what_an_event_does_not_say_enough_of_is_left_to_a_person(backup, restor
     restored(made)
 
     assert f"user:account:changed  {alice.pk}" in restored.text
+
+
+# What takes nothing away, or nothing that a backup brings back for longer than a restore takes.
+TAKE_NOTHING = {
+    "audit:log:exported",
+    "client:registration:created",
+    "client:revocations:replayed",
+    "device:code:approved",
+    "device:code:denied",
+    "device:code:failed",
+    "group:registration:created",
+    "network:password_spraying:detected",
+    "restore:revocations:finished",
+    "role:registration:created",
+    "session:authorization_code:redeemed",
+    "session:refresh:caught_up",
+    "session:refresh:overlapped",
+    "session:refresh:retried",
+    "session:refresh_token:presented_by_another_client",
+    "signing_key:private_key:erased",
+    "signing_key:schedule:created",
+    "signing_key:schedule:imported",
+    "signing_key:schedule:rotated",
+    "user:account:confirmed",
+    "user:account:created",
+    "user:account:registered",
+    "user:consent:given",
+    "user:email:change_requested",
+    "user:lockout:lifted",
+    "user:lockout:started",
+    "user:password:reset_requested",
+    "user:profile:changed",
+    "user:reauthentication:succeeded",
+    "user:revocations:replayed",
+    "user:second_factor:added",
+    "user:second_factor:failed",
+    "user:sign_in:failed",
+    "user:sign_in:succeeded",
+    "user:sign_out:succeeded",  # of browsers, which all end
+    "users:export:finished",
+}
+
+
+def test_every_event_is_replayed_or_left_to_a_person_or_takes_nothing():
+    """An event that is new stands in one of these, or a restore forgets what it took."""
+    taking = forgotten.SESSION_EVENTS | forgotten.EPOCH_EVENTS | forgotten.OTHER_EVENTS | forgotten.BY_HAND
+    of_many = {endings.STARTED, endings.FINISHED, endings.EVERYTHING}
+
+    assert taking | of_many | {"user:second_factor:used"} | TAKE_NOTHING == audit.EVENTS
+    assert not (taking | of_many) & TAKE_NOTHING
+
+
+def test_keys_that_were_encrypted_anew_are_left_to_a_person(backup, restored, signing_key):
+    with backup() as made:
+        audit.record("signing_key:private_key:reencrypted", target=signing_key.kid)
+
+    restored(made)
+
+    assert f"signing_key:private_key:reencrypted  {signing_key.kid}" in restored.text
 
 
 def test_exports_that_overlap_and_come_in_another_order_say_the_same(backup, restored, alice, robot, post):

@@ -1,7 +1,7 @@
 """Django's `migrate`, which on PostgreSQL never stands in the way of requests.
 
-A change of a table waits for whoever reads it, and everybody after it waits for the change. So it waits for half a second at most,
-lets the others pass, and tries again.
+A change of a table waits for whoever reads it, and everybody after it waits for the change. So it waits for a fifth of a second at
+most, lets the others pass, and tries again.
 """
 
 import time
@@ -14,7 +14,7 @@ from django.core.management.commands import migrate
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
 from psycopg.errors import LockNotAvailable
 
-LOCK_TIMEOUT_MILLISECONDS = 500
+LOCK_TIMEOUT_MILLISECONDS = 200
 PAUSE_SECONDS = 2
 
 

@@ -1,16 +1,17 @@
 """Revoke again what a database has forgotten that was restored from a backup."""
 
 import sys
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TextIO
 
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts import clock, encryption
 from accounts.actors import at_the_console
+from accounts.command_line import instant
 from accounts.models import User
 from oauth import key_rotation
 from oauth.restored import done, forgotten, replay
@@ -30,7 +31,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--backup-time",
             required=True,
-            type=_instant,
+            type=instant,
             metavar="TIME",
             help="when the backup was begun, such as 2026-01-31T12:00:00Z; rather too early than too late",
         )
@@ -99,11 +100,3 @@ def _opened(path: str) -> Iterator[TextIO]:
         return
     with open(path, encoding="utf-8") as file:
         yield file
-
-
-def _instant(text: str) -> datetime:
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text} is no time such as 2026-01-31T12:00:00Z") from None
-    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
