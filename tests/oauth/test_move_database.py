@@ -459,6 +459,20 @@ def test_the_command_prints_what_it_has_compared(command, empty):
     assert "Nothing was moved. The database of --to: it is not empty, and nothing in it was touched. Rows: " in again
 
 
+def test_on_a_terminal_the_command_shows_how_far_it_is(command, empty, monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+
+    command("--to", empty)
+
+    shown = terminal.getvalue()
+    rows = re.findall(r"(copying|reading back) +\[#{30}\]  ([\d,]+) of ([\d,]+)  ", shown)
+    assert [label for label, _, _ in rows] == ["copying", "reading back"]
+    assert len({number for _, *numbers in rows for number in numbers}) == 1
+    assert shown.endswith("\r")  # the line is free for what is printed next
+
+
 def test_the_command_prints_where_the_two_differ(command, empty):
     execute(empty, "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$")
     execute(empty, "CREATE TRIGGER lose BEFORE INSERT ON accounts_auditevent FOR EACH ROW EXECUTE FUNCTION lose()")
