@@ -180,8 +180,9 @@ def _ensure_nobody_has_it_open(connection: BaseDatabaseWrapper) -> None:
 
 def _others(connection: BaseDatabaseWrapper) -> int:
     with connection.cursor() as cursor:
+        # Of another role's connection PostgreSQL shows neither kind nor state; but who has no role is at work for PostgreSQL itself.
         cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND usesysid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'"
         )
         return int(cursor.fetchone()[0])

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from django.db import DatabaseError, IntegrityError
@@ -20,6 +21,7 @@ _OLD, _NEW = "The database to be moved", "The database of --to"
 # Of a label and a total, for a line on a terminal.
 BeginProgress = Callable[[str, int], Callable[[int], None]]
 RowsOf = Callable[[Table], Iterator[Row]]
+TakeRows = Callable[[Table, Iterable[Row]], None]
 
 
 class NothingMoved(Exception):
@@ -82,7 +84,7 @@ def run(*, source: dict[str, Any], to: dict[str, Any], is_dry: bool, begin: Begi
             with _refusals_told(_NEW), databases.target_opened(to) as entered:
                 target.ensure_empty(entered, tables=tables)
                 if is_dry:
-                    report = Report(source=_read(_rows_left(left), tables, progress=begin("reading", total)))
+                    report = Report(source=_tallies(_rows_left(left), tables, take=_look_at, progress=begin("reading", total)))
                 else:
                     target.migrate(entered)
                     report = _copy_all(left, entered, tables=tables, total=total, begin=begin)
@@ -94,14 +96,15 @@ def _copy_all(left: BaseDatabaseWrapper, entered: BaseDatabaseWrapper, *, tables
     with databases.held_still(entered, tables=[table.name for table in tables], mode="EXCLUSIVE"):
         target.ensure_empty(entered, tables=tables)  # again, now that nobody else can write
         target.clear(entered)
-        report = Report(source=_copy(left, entered, tables, progress=begin("copying", total)))
+        fill = partial(target.fill, entered)
+        report = Report(source=_tallies(_rows_left(left), tables, take=fill, progress=begin("copying", total)))
         for table in tables:
             with _refusals_told(f"{_OLD}, {table.name}"):
                 last = target.last_given(left, table) if table.serial else 0
             if last:
                 target.count_on_from(entered, table, last)
         _ensure_nothing_dangles(entered)
-        report.target = _read(lambda table: table.rows(entered), tables, progress=begin("reading back", total))
+        report.target = _tallies(lambda table: table.rows(entered), tables, take=_look_at, progress=begin("reading back", total))
         if report.differences:
             raise Different(report)
         if entered.vendor == "postgresql":
@@ -109,26 +112,19 @@ def _copy_all(left: BaseDatabaseWrapper, entered: BaseDatabaseWrapper, *, tables
     return report
 
 
-def _copy(
-    left: BaseDatabaseWrapper, entered: BaseDatabaseWrapper, tables: list[Table], *, progress: Callable[[int], None]
-) -> dict[str, Tally]:
-    """Every table, tallied as it is read."""
-    tallies, rows_of = {table.name: Tally() for table in tables}, _rows_left(left)
-    for table in tables:
-        done = sum(tally.rows for tally in tallies.values())
-        target.fill(entered, table, _tallied(table, rows_of(table), tallies[table.name], done=done, progress=progress))
-    progress(sum(tally.rows for tally in tallies.values()))
-    return tallies
-
-
-def _read(rows_of: RowsOf, tables: list[Table], *, progress: Callable[[int], None]) -> dict[str, Tally]:
+def _tallies(rows_of: RowsOf, tables: list[Table], *, take: TakeRows, progress: Callable[[int], None]) -> dict[str, Tally]:
+    """Every table, tallied while `take` goes through its rows."""
     tallies = {table.name: Tally() for table in tables}
     for table in tables:
         done = sum(tally.rows for tally in tallies.values())
-        for _ in _tallied(table, rows_of(table), tallies[table.name], done=done, progress=progress):
-            pass
+        take(table, _tallied(table, rows_of(table), tallies[table.name], done=done, progress=progress))
     progress(sum(tally.rows for tally in tallies.values()))
     return tallies
+
+
+def _look_at(table: Table, rows: Iterable[Row]) -> None:
+    for _ in rows:
+        pass
 
 
 def _rows_left(left: BaseDatabaseWrapper) -> RowsOf:

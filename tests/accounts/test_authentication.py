@@ -101,6 +101,15 @@ def test_a_user_without_roles_has_none(bob):
     assert authenticate("bob", password=PASSWORD).role_names == ()
 
 
+def test_who_signs_in_is_read_as_the_orm_reads_them(alice):
+    found = authenticate("alice", password=PASSWORD).user
+
+    [read] = User.objects.filter(pk=alice.pk).with_role_names().with_second_factor()
+    assert {**vars(found), "_state": None} == {**vars(read), "_state": None}
+    assert found.get_deferred_fields() == set()
+    assert (found._state.db, found._state.adding) == (read._state.db, read._state.adding)
+
+
 def test_a_user_with_their_roles_is_one_statement_and_the_reservation_another(alice, count_statements):
     with count_statements() as statements:
         authenticate("alice", password=PASSWORD)

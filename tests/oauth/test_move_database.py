@@ -5,6 +5,7 @@ import ipaddress
 import json
 import os
 import re
+import secrets
 import shutil
 import sqlite3
 import sys
@@ -19,6 +20,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 
+from authserver import database_url
 from oauth.database_move import databases, move
 from oauth.database_move.tables import all_tables
 from tests.e2e.servers import migrated_database, migrated_file, new_database
@@ -50,6 +52,12 @@ def server_url():
 
 @pytest.fixture
 def empty(server_url):
+    with migrated_database(server_url) as url:
+        yield url
+
+
+@pytest.fixture
+def another(server_url):
     with migrated_database(server_url) as url:
         yield url
 
@@ -151,6 +159,10 @@ def fetch(url, sql):
         return connection.execute(sql).fetchall()
 
 
+def rows_as_postgresql_writes_them(url):
+    return {table.name: fetch(url, f"SELECT row_to_json(t)::text FROM {table.name} t ORDER BY 1") for table in all_tables()}
+
+
 def execute(url, sql):
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(sql)
@@ -208,6 +220,18 @@ def test_sessions_are_moved_into_partitions_too(full, empty):
 
     assert run(full, empty).target["oauth_session"].rows == 3
     assert fetch(empty, "SELECT count(*) > 0 FROM pg_inherits WHERE inhparent = 'oauth_session'::regclass") == [(True,)]
+
+
+def test_everything_moves_from_one_postgresql_to_another(full, empty, another, tmp_path, monkeypatch):
+    run(full, empty)
+    settings = database_url.settings_of(empty, folder=tmp_path, serving=False, pooled=False)
+    monkeypatch.setitem(django_settings.DATABASES, "default", settings)
+
+    call_command("move_database", "--to", another, stdout=(printed := io.StringIO()))
+
+    assert "Both databases read alike." in printed.getvalue()
+    assert rows_as_postgresql_writes_them(another) == rows_as_postgresql_writes_them(empty)
+    assert fetch(another, "INSERT INTO accounts_role (name, description) VALUES ('next', '') RETURNING id") == [(5001,)]
 
 
 def test_a_dry_run_reads_everything_and_does_not_even_migrate(full, server_url):
@@ -304,6 +328,17 @@ def test_on_postgresql_too_nothing_is_moved_while_others_are_connected(empty, tm
     monkeypatch.setattr(databases, "LOCK_SECONDS", 0)
     with psycopg.connect(empty), pytest.raises(move.NothingMoved, match=r"others are connected to it \(1\)"):
         run(empty, migrated_file(tmp_path))
+
+
+def test_on_postgresql_the_connections_of_another_role_count_too(empty, tmp_path, monkeypatch):
+    monkeypatch.setattr(databases, "LOCK_SECONDS", 0)
+    role = f"mover_{secrets.token_hex(6)}"  # no superuser: it is shown little of others
+    execute(empty, f"CREATE ROLE {role} LOGIN")
+    try:
+        with psycopg.connect(empty), pytest.raises(move.NothingMoved, match=r"others are connected to it \(1\)"):
+            run(empty.replace("authserver@", f"{role}@"), migrated_file(tmp_path))
+    finally:
+        execute(empty, f"DROP ROLE {role}")
 
 
 def test_on_postgresql_nobody_writes_while_it_is_moved(empty, tmp_path):
@@ -422,6 +457,20 @@ def test_the_command_prints_what_it_has_compared(command, empty):
     assert re.search(r"^oauth_session +3  [0-9a-f]{16}  same$", moved, re.MULTILINE)
     assert "Both databases read alike." in moved
     assert "Nothing was moved. The database of --to: it is not empty, and nothing in it was touched. Rows: " in again
+
+
+def test_on_a_terminal_the_command_shows_how_far_it_is(command, empty, monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+
+    command("--to", empty)
+
+    shown = terminal.getvalue()
+    rows = re.findall(r"(copying|reading back) +\[#{30}\]  ([\d,]+) of ([\d,]+)  ", shown)
+    assert [label for label, _, _ in rows] == ["copying", "reading back"]
+    assert len({number for _, *numbers in rows for number in numbers}) == 1
+    assert shown.endswith("\r")  # the line is free for what is printed next
 
 
 def test_the_command_prints_where_the_two_differ(command, empty):
