@@ -6,7 +6,7 @@ from typing import Any
 from django.db.backends.postgresql import base
 from psycopg import Connection, OperationalError
 from psycopg.abc import RV, PQGen
-from psycopg.errors import ConnectionTimeout, _WaitTimeout
+from psycopg.errors import _WaitTimeout
 
 from authserver.patience import STATEMENT_SECONDS, patience
 
@@ -20,8 +20,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         began_at = time.monotonic()
         try:
             connection = super().get_new_connection(conn_params)
-        except ConnectionTimeout:
-            patience.give_up()
+        except OperationalError as error:
+            # Of several hosts the last one's error is raised, with the words of all: one that is silent would hold up each request.
+            if "timeout expired" in str(error):
+                patience.give_up()
             raise
         finally:
             patience.note(time.monotonic() - began_at)
