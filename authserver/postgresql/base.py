@@ -7,6 +7,7 @@ from django.db.backends.postgresql import base
 from psycopg import Connection, OperationalError
 from psycopg.abc import RV, PQGen
 from psycopg.errors import _WaitTimeout
+from psycopg.waiting import READY_NONE
 
 from authserver.patience import STATEMENT_SECONDS, patience
 
@@ -58,6 +59,7 @@ class _Wait:
                     waited = time.monotonic() - began_at
                     patience.note(waited)  # while others can be told of it
                     left, began_at = left - waited, began_at + waited
+                    generator = _resumed(generator)
                 else:
                     patience.note_answer()
                     return answer
@@ -68,3 +70,14 @@ class _Wait:
         # What was asked may be done later or never; whoever used this connection again would read the answer to it.
         self._pgconn.finish()
         raise OperationalError("no answer in time")
+
+
+def _resumed(generator: PQGen[RV]) -> PQGen[RV]:
+    """What is left of one that was waited for in vain. To wait begins with `next`, and who still sends takes no None for an answer."""
+    try:
+        state = generator.send(READY_NONE)
+        while True:
+            state = generator.send((yield state))
+    except StopIteration as end:
+        answer: RV = end.value
+        return answer

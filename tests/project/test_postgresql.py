@@ -1,6 +1,7 @@
 """What a serving process's connections to PostgreSQL wait for, and for how long."""
 
 import os
+import signal
 import socket
 from contextlib import ExitStack, closing
 
@@ -51,6 +52,19 @@ def test_a_request_that_was_late_for_one_statement_does_not_tell_that_the_databa
 
     with patience.serving(is_page=False):
         assert patience.left() == STATEMENT_SECONDS
+
+
+def test_a_statement_that_is_not_even_taken_is_given_up_as_one_that_is_not_answered(serving):
+    serving.ensure_connection()
+    backend = serving.connection.info.backend_pid
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        with patience.serving(is_page=False), serving.cursor() as cursor, pytest.raises(OperationalError, match="no answer in time"):
+            cursor.execute("SELECT length(%s)", ["x" * 20_000_000])  # more than the kernel takes in
+    finally:
+        os.kill(backend, signal.SIGCONT)
+
+    assert serving.connection.closed
 
 
 def test_what_is_not_sent_to_the_server_is_neither_an_answer_nor_late(serving):
