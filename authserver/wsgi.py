@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from typing import Any
 
 import django
@@ -15,7 +16,7 @@ from django.core.handlers.exception import convert_exception_to_response  # noqa
 from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
 from django.core.signals import request_finished, request_started  # noqa: E402
 from django.db import close_old_connections, reset_queries  # noqa: E402
-from django.http import HttpRequest  # noqa: E402
+from django.http import HttpRequest, StreamingHttpResponse  # noqa: E402
 from django.urls import ResolverMatch, get_resolver  # noqa: E402
 from django.utils.module_loading import import_string  # noqa: E402
 
@@ -54,8 +55,11 @@ pages, machines = WSGIHandler(), MachineHandler()
 
 def through_django(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     is_page = is_path_of_page(environ["PATH_INFO"])
-    with patience.serving(is_page=is_page):
+    with ExitStack() as serving:
+        serving.enter_context(patience.serving(is_page=is_page))
         answer: Iterable[bytes] = (pages if is_page else machines)(environ, start_response)
+        if isinstance(answer, StreamingHttpResponse):  # it asks the database while it is sent
+            answer._resource_closers.append(serving.pop_all().close)  # type: ignore[attr-defined]
         return answer
 
 

@@ -125,14 +125,12 @@ def note_client(request: HttpRequest, client_id: str) -> None:
 
 def noted_grant_type(request: HttpRequest) -> str:
     """One of GRANT_TYPE_CHOICES, or empty."""
-    grant_type: str = request.META.get(_SHAPE, {}).get("grant_type", "")
-    return grant_type
+    return noted_in(request.META)[1]
 
 
 def noted_client(request: HttpRequest) -> str:
     """The client_id of the client that was authenticated, or empty."""
-    client_id: str = request.META.get(_CLIENT_ID, "")
-    return client_id
+    return noted_in(request.META)[0]
 
 
 def noted_in(environ: Mapping[str, Any]) -> tuple[str, str]:

@@ -6,7 +6,8 @@ from typing import Any
 from django.db.backends.postgresql import base
 from psycopg import Connection, OperationalError
 from psycopg.abc import RV, PQGen
-from psycopg.errors import ConnectionTimeout, _WaitTimeout
+from psycopg.errors import _WaitTimeout
+from psycopg.waiting import READY_NONE
 
 from authserver.patience import STATEMENT_SECONDS, patience
 
@@ -20,8 +21,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         began_at = time.monotonic()
         try:
             connection = super().get_new_connection(conn_params)
-        except ConnectionTimeout:
-            patience.give_up()
+        except OperationalError as error:
+            # Of several hosts the last one's error is raised, with the words of all: one that is silent would hold up each request.
+            if "timeout expired" in str(error):
+                patience.give_up()
             raise
         finally:
             patience.note(time.monotonic() - began_at)
@@ -56,6 +59,7 @@ class _Wait:
                     waited = time.monotonic() - began_at
                     patience.note(waited)  # while others can be told of it
                     left, began_at = left - waited, began_at + waited
+                    generator = _resumed(generator)
                 else:
                     patience.note_answer()
                     return answer
@@ -66,3 +70,14 @@ class _Wait:
         # What was asked may be done later or never; whoever used this connection again would read the answer to it.
         self._pgconn.finish()
         raise OperationalError("no answer in time")
+
+
+def _resumed(generator: PQGen[RV]) -> PQGen[RV]:
+    """What is left of one that was waited for in vain. To wait begins with `next`, and who still sends takes no None for an answer."""
+    try:
+        state = generator.send(READY_NONE)
+        while True:
+            state = generator.send((yield state))
+    except StopIteration as end:
+        answer: RV = end.value
+        return answer

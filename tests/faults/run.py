@@ -10,6 +10,8 @@ sys.path.insert(0, str(ROOT))
 
 from tests.postgres import postgres  # noqa: E402 - after the path it is found on
 
+# Restores, and servers that cannot start, need nothing that is in this folder.
+EVERYTHING = ("tests/faults", "tests/e2e/test_recovery.py", "tests/e2e/test_signing_keys.py")
 # Each may be set to something else. The last seven are promised of a machine that does nothing beside.
 LONG = {
     "REFRESHES": "10000",
@@ -34,7 +36,7 @@ LONG = {
 
 
 def main() -> int:
-    arguments = sys.argv[1:] or ["tests/faults"]
+    arguments = sys.argv[1:] or EVERYTHING
     # All of them: what cannot be broken here is a failure, and no row that is not there.
     environment = LONG | os.environ | {"CI": "true"}
     with postgres() as url:

@@ -90,3 +90,16 @@ def test_commands_go_through_it_too(pooled: Site) -> None:
     )
 
     assert all(word in printed for word in ("user:sign_in:succeeded", "user@example.com", "active"))
+
+
+def test_nothing_is_set_on_a_connection_for_whoever_has_it_next(pooled: Site) -> None:
+    """The server reads for a minute now and then, and some commands have limits of their own."""
+    run([sys.executable, "manage.py", "prune"], cwd=ROOT, environment=pooled.server.environment)
+
+    with ExitStack() as transactions:
+        limits = []
+        for _ in range(CONNECTIONS):  # each holds its own until the end
+            connection = transactions.enter_context(psycopg.connect(pooled.server.environment["AUTH_SERVICE__DB_URL"]))
+            limits.append([connection.execute(f"SHOW {name}").fetchone()[0] for name in ("statement_timeout", "lock_timeout")])
+
+    assert limits == [["2s", "1s"]] * CONNECTIONS

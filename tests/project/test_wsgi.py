@@ -3,8 +3,10 @@
 import pytest
 from django.core.handlers.wsgi import WSGIHandler
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.http import StreamingHttpResponse
 
 from authserver import wsgi
+from authserver.patience import SLOW_SECONDS, Patience
 from tests.wsgi import environ_of
 
 pytestmark = pytest.mark.django_db
@@ -79,3 +81,20 @@ def test_what_a_path_has_in_it_is_not_kept(signing_key):
             list(machines(environ_of("GET", path), lambda status, headers, _=None: None))
 
     assert [*machines._found] == ["/api/v1/me"]
+
+
+def test_an_answer_that_is_sent_bit_by_bit_holds_its_thread_until_it_is_closed(monkeypatch):
+    patience = Patience(threads=2)
+    with patience.serving(is_page=False):
+        patience.note(SLOW_SECONDS)
+    monkeypatch.setattr(wsgi, "patience", patience)
+    monkeypatch.setattr(wsgi, "pages", lambda environ, start_response: StreamingHttpResponse(["one", "two"]))
+
+    answer = wsgi.through_django(environ_of("GET", "/"), None)
+
+    with patience.serving(is_page=False):
+        assert patience.is_full()
+        assert b"".join(answer) == b"onetwo"
+        assert patience.is_full()
+        answer.close()
+        assert not patience.is_full()

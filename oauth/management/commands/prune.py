@@ -6,6 +6,7 @@ from datetime import timedelta
 from itertools import groupby
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
@@ -58,7 +59,7 @@ class Command(BaseCommand):
 
 
 def _limit_statements() -> None:
-    """None of ours is to hold a serving process up for long. SQLite has no such limits."""
-    if connection.vendor == "postgresql":
+    """None of ours is to hold a serving process up for long. SQLite has no such limits, and behind a pooler they are the role's."""
+    if connection.vendor == "postgresql" and not settings.DB_BEHIND_POOLER:
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '1s'; SET statement_timeout = '10s'")
