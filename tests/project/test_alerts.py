@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from typing import Any
 
@@ -11,6 +10,7 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from accounts import metrics
+from tests.e2e.nginx import need
 from tests.project.test_docs import ROOT, anchors, headings, section
 
 FOLDER = ROOT / "deploy" / "prometheus"
@@ -108,14 +108,14 @@ def test_every_panel_asks_the_prometheus_that_is_chosen_about_the_instances_that
     assert all('instance=~"$instance"' in target["expr"] for panel in charts for target in panel["targets"])
 
 
-if shutil.which("promtool"):  # of Debian's package prometheus; without it the rules are only read
+@pytest.mark.parametrize("arguments", [["check", "rules", FOLDER / "alerts.yml"], ["test", "rules", *TESTS]], ids=["check", "test"])
+def test_prometheus_takes_the_rules_and_each_fires_when_it_should(arguments: list[Any]) -> None:
+    need("promtool")  # of Debian's package prometheus; without it the rules are only read
 
-    @pytest.mark.parametrize("arguments", [["check", "rules", FOLDER / "alerts.yml"], ["test", "rules", *TESTS]], ids=["check", "test"])
-    def test_prometheus_takes_the_rules_and_each_fires_when_it_should(arguments: list[Any]) -> None:
-        done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=60, check=False)
 
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "SUCCESS" in done.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "SUCCESS" in done.stdout
 
 
 # --- What there is -------------------------------------------------------------------------------
