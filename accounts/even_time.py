@@ -8,12 +8,11 @@ own kind and cost sleeps nothing.
 import logging
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from django.contrib.auth.hashers import get_hasher, get_hashers_by_algorithm, identify_hasher
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, InterfaceError, connection, transaction
 
 POLL_SECONDS = 300.0
 READ_SECONDS = 65.0  # a little longer than PostgreSQL is told to read for
@@ -93,8 +92,7 @@ def _samples(own: str) -> list[str]:
     """One hash of each kind and cost that is stored, but for those like `own`."""
     own = own.rsplit("$", 2)[0] + "$"
     algorithms = list(get_hashers_by_algorithm())
-    with connection.cursor() as cursor:
-        _prepare(cursor)
+    with _for_long(), connection.cursor() as cursor:
         cursor.execute(_SAMPLES_SQL.format(algorithms=", ".join(["%s"] * len(algorithms))), [len(own), own, *algorithms])
         return [sample for (sample,) in cursor.fetchall()]
 
@@ -111,12 +109,18 @@ _SAMPLES_SQL = """
 """
 
 
-def _prepare(cursor: Any) -> None:
+@contextmanager
+def _for_long() -> Iterator[None]:
     """The whole table is read, which may take longer than a request's statement may; and SQLite has to be taught split_part."""
-    if connection.vendor == "postgresql":
-        cursor.execute("SET statement_timeout = '60s'")
-    else:
+    if connection.vendor != "postgresql":
+        connection.ensure_connection()
         connection.connection.create_function("split_part", 3, _split_part, deterministic=True)
+        yield
+        return
+    with transaction.atomic(), connection.cursor() as cursor:
+        # LOCAL: behind a pooler the connection is somebody else's afterwards.
+        cursor.execute("SET LOCAL statement_timeout = '60s'")
+        yield
 
 
 def _split_part(text: str, mark: str, number: int) -> str:
