@@ -17,7 +17,7 @@ GROWTH = $(if $(JSON),--json) $(if $(USERS),--users $(USERS)) $(if $(SESSIONS),-
 
 .PHONY: help run test demo hostile bench bench-growth bench-admin bench-instances screenshots check manifests format translations conformance lock clean bom audit licences faults
 help: ## list the targets
-	@grep -hE "^[a-z-]+:.*##" $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE "^[a-z-]+:.*##" $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
 
 run: .venv/.run $(READY) ## serve on 127.0.0.1:8003 with demo data, on SQLite
 	@exec env ENVIRONMENT=development $(BIN)/gunicorn -c authserver/gunicorn.py

@@ -34,13 +34,12 @@ def settings_of(url: str, *, folder: Path, serving: bool, pooled: bool) -> dict[
             f"{NAME} must look like sqlite:///data/auth.db or postgresql://user:password@host/name,"
             " or postgresql://user:password@host1:5432,host2:5432/name?target_session_attrs=primary."
         ) from None
-    match database["ENGINE"]:
-        case str(engine) if engine == SQLITE:
-            return database | _of_sqlite(database["NAME"], folder=folder)
-        case str(engine) if engine == POSTGRESQL:
-            return database | _of_postgresql(database.get("OPTIONS", {}), serving=serving, pooled=pooled)
-        case engine:
-            raise ConfigurationError(f"{NAME} names {engine}, but only sqlite and postgresql are supported.")
+    engine = database["ENGINE"]
+    if engine == SQLITE:
+        return database | _of_sqlite(database["NAME"], folder=folder)
+    if engine == POSTGRESQL:
+        return database | _of_postgresql(database.get("OPTIONS", {}), serving=serving, pooled=pooled)
+    raise ConfigurationError(f"{NAME} names {engine}, but only sqlite and postgresql are supported.")
 
 
 def _parse(url: str) -> dict[str, Any]:

@@ -141,7 +141,7 @@ _database = database_url.settings_of(DB_URL, folder=BASE_DIR, serving=SERVING, p
 if _database["ENGINE"] == database_url.SQLITE and _database["NAME"] != ":memory:":
     _folder("AUTH_SERVICE__DB_URL", _database["NAME"].parent)
 DATABASES = {"default": _database}
-PROCESSES = 1 if _database["ENGINE"].endswith("sqlite3") else WEB_CONCURRENCY
+PROCESSES = 1 if _database["ENGINE"] == database_url.SQLITE else WEB_CONCURRENCY
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Passwords ---------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ MUTATIONS = (
     Mutation(
         "oauth/instances.py",
         "of all of them at once",
-        "    text = json.dumps([settings.SECRET_KEY, settings.TOKEN_KEYS, settings.KEY_ENCRYPTION_KEYS])",
+        "    text = json.dumps([getattr(settings, name) for name in SECRETS_OF_ALL])",
         "    text = json.dumps([settings.TOKEN_KEYS])",
         "tests/oauth/test_instances.py",
     ),

@@ -1,6 +1,6 @@
 """Replay the Dockerfile without a container engine, and run what comes of it as compose.yaml and deploy/kubernetes would.
 
-python tests/replay_dockerfile.py      as root, with unshare and overlayfs; half a minute
+python tests/replay_dockerfile.py      as root, with unshare and overlayfs; a minute
 
 It proves that the steps work, one after another, on the files of a commit and the hashed lock file; that the image holds what the
 server needs, and no secret; and that it serves as an unprivileged process 1 in a read-only tree, with the variables, secrets

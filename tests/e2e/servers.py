@@ -144,6 +144,12 @@ def run(command: list[str], *, cwd: Path, environment: dict[str, str]) -> str:
     return done.stdout
 
 
+def seconds_to_end() -> int:
+    """How long after SIGTERM gunicorn cuts off what has not ended."""
+    [seconds] = re.findall(r"^graceful_timeout = (\d+)$", (ROOT / "authserver/gunicorn.py").read_text(encoding="utf-8"), re.MULTILINE)
+    return int(seconds)
+
+
 def clean_environment(**variables: str) -> dict[str, str]:
     """Nothing of the environment of who runs the tests but where programs are found."""
     return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "PYTHONUTF8": "1"} | variables

@@ -18,7 +18,7 @@ from tests.container import kustomize
 from tests.container.dockerfile import Config, parse
 from tests.container.operations import PAGE, blocks, paste
 from tests.e2e.nginx import need
-from tests.e2e.servers import ROOT
+from tests.e2e.servers import ROOT, seconds_to_end
 from tests.project.test_docs import settings_that_are_read, start_with
 
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -219,12 +219,10 @@ def test_a_pod_is_given_longer_to_end_than_it_takes(manifests: list[Manifest]) -
     pod = template_of(find(manifests, "Deployment"))["spec"]
     [server] = pod["containers"]
     [program, seconds] = server["lifecycle"]["preStop"]["exec"]["command"]
-    source = (ROOT / "authserver/gunicorn.py").read_text(encoding="utf-8")
-    [graceful_timeout] = re.findall(r"^graceful_timeout = (\d+)$", source, re.MULTILINE)
 
     assert program == "sleep"
     assert int(seconds) >= 5
-    assert pod["terminationGracePeriodSeconds"] >= int(seconds) + int(graceful_timeout) + 5
+    assert pod["terminationGracePeriodSeconds"] >= int(seconds) + seconds_to_end() + 5
 
 
 # --- What belongs together -------------------------------------------------------------------------

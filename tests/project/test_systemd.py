@@ -10,7 +10,7 @@ import pytest
 from tests.container.dockerfile import Config, parse
 from tests.container.operations import PAGE, blocks, paste, paste_by_hand
 from tests.e2e.nginx import need
-from tests.e2e.servers import ROOT
+from tests.e2e.servers import ROOT, seconds_to_end
 from tests.project.test_docs import settings_that_are_read, start_with
 
 FOLDER = ROOT / "deploy" / "systemd"
@@ -144,10 +144,7 @@ def test_the_commands_are_those_of_the_image_and_of_compose() -> None:
 
 
 def test_the_server_is_given_longer_to_end_than_it_takes() -> None:
-    source = (ROOT / "authserver/gunicorn.py").read_text(encoding="utf-8")
-    [graceful_timeout] = re.findall(r"^graceful_timeout = (\d+)$", source, re.MULTILINE)
-
-    assert int(*values("authserver", "TimeoutStopSec")) >= int(graceful_timeout) + 5
+    assert int(*values("authserver", "TimeoutStopSec")) >= seconds_to_end() + 5
     assert values("authserver", "KillMode") == ["mixed"]  # otherwise every process would be told to end at once
 
 

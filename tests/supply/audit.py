@@ -87,9 +87,8 @@ def main(arguments: list[str]) -> int:
     except NotAudited as reason:
         print(f"not audited: {reason}")
         return 0 if chosen.if_reachable else 2
-    print(
-        *(f"accepted: {line}" for line in verdict.accepted), *verdict.flaws, sep="\n", end="\n" if verdict.accepted or verdict.flaws else ""
-    )
+    for line in (*(f"accepted: {line}" for line in verdict.accepted), *verdict.flaws):
+        print(line)
     print(f"audited: {verdict.packages} packages, {len(verdict.flaws)} known flaws")
     return 1 if verdict.flaws else 0
 

@@ -17,6 +17,11 @@ from psycopg.errors import LockNotAvailable
 LOCK_TIMEOUT_MILLISECONDS = 200
 PAUSE_SECONDS = 2
 
+# A limit of the role that is short enough stays: behind a pooler the connection is somebody else's afterwards, with all that is set on it.
+_LIMIT_SQL = """
+    SELECT set_config(name, %s, false) FROM pg_settings WHERE name = 'lock_timeout' AND setting::int NOT BETWEEN 1 AND 1000
+"""
+
 
 class Command(migrate.Command):
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -45,7 +50,7 @@ class Command(migrate.Command):
     def _is_done(self, connection: Any, *args: Any, **options: Any) -> bool:
         """False when a lock was waited for too long; the migration that needed it was rolled back."""
         with connection.cursor() as cursor:
-            cursor.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MILLISECONDS}")
+            cursor.execute(_LIMIT_SQL, [str(LOCK_TIMEOUT_MILLISECONDS)])
         try:
             super().handle(*args, **options)
         except OperationalError as error:

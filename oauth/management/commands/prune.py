@@ -6,7 +6,6 @@ from datetime import timedelta
 from itertools import groupby
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
@@ -59,7 +58,9 @@ class Command(BaseCommand):
 
 
 def _limit_statements() -> None:
-    """None of ours is to hold a serving process up for long. SQLite has no such limits, and behind a pooler they are the role's."""
-    if connection.vendor == "postgresql" and not settings.DB_BEHIND_POOLER:
+    """None of ours is to hold a serving process up for long. SQLite has no such limits."""
+    if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("SET lock_timeout = '1s'; SET statement_timeout = '10s'")
+            for name, limit in (("lock_timeout", "1s"), ("statement_timeout", "10s")):
+                # One of the role stays: behind a pooler the connection is somebody else's afterwards, with all that is set on it.
+                cursor.execute("SELECT set_config(%s, %s, false) WHERE current_setting(%s) = '0'", [name, limit, name])
