@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.e2e.calls import SIGN_IN_FORM, refresh_form, sign_in
+from tests.e2e.calls import SIGN_IN_FORM, refresh_form
 from tests.e2e.servers import Server
 from tests.faults.cluster import Cluster
 from tests.faults.database import Database
@@ -59,9 +59,14 @@ class Site:
         """A sign-in, or what `form` says, on a connection of its own."""
         return self.http.post("/oauth/token", data=form or SIGN_IN_FORM, headers=ANEW)
 
-    def token(self) -> str:
-        """The refresh token of a new session."""
-        token: str = sign_in(self.http)["refresh_token"]
+    def token(self, *, patience: float = 20.0) -> str:
+        """The refresh token of a new session. On a busy machine a sign-in may be refused, and is repeated as the answer says."""
+        give_up_at = time.monotonic() + patience
+        while (answer := self.ask()).status_code == 503 and time.monotonic() < give_up_at:
+            ensure_refusal(answer)
+            time.sleep(int(answer.headers["Retry-After"]))
+        assert answer.status_code == 200, answer.text
+        token: str = answer.json()["refresh_token"]
         return token
 
     def refresh(self, token: str) -> httpx.Response:
