@@ -10,7 +10,7 @@ READY := $(or $(AUTH_SERVICE__DATA_DIR),data)/.ready-$(firstword $(shell printf 
 INSTALL = $(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python -r
 
 BENCH = $(if $(JSON),--json) $(if $(DB),--db $(DB)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(USERS),--users $(USERS)) \
-	$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(BASE),--base $(BASE))
+	$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(BASE),--base $(BASE)) $(if $(SERVER),--server $(SERVER))
 
 GROWTH = $(if $(JSON),--json) $(if $(USERS),--users $(USERS)) $(if $(SESSIONS),--sessions $(SESSIONS)) $(if $(ENDED),--ended $(ENDED)) \
 	$(if $(REFRESHES),--refreshes $(REFRESHES)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ROUNDS),--rounds $(ROUNDS))
@@ -86,7 +86,8 @@ conformance: .venv/.dev ## write docs/conformance.md out of the marks of the tes
 lock: .venv/.uv ## resolve the dependencies of pyproject.toml anew
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header pyproject.toml --extra otel -o requirements-otel.txt -c requirements.txt
-	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header pyproject.toml --extra otel --group dev -o requirements-dev.txt -c requirements-otel.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header pyproject.toml --extra granian -o requirements-granian.txt -c requirements-otel.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header pyproject.toml --extra otel --extra granian --group dev -o requirements-dev.txt -c requirements-otel.txt
 
 clean: ## remove the environment and the development database
 	rm -rf .venv data staticfiles

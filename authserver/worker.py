@@ -1,8 +1,6 @@
 """gunicorn's threaded worker. It stops without losing a request; what it cannot read as HTTP is answered as every other refusal is."""
 
-import json
 import logging
-import secrets
 import socket
 import time
 from http import HTTPStatus
@@ -12,7 +10,7 @@ from gunicorn import util
 from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
 
-from authserver import draining
+from authserver import draining, not_http
 
 STATUSES = {
     errors.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -81,30 +79,11 @@ class Worker(ThreadWorker):
             # SECURITY: without the request: gunicorn would write its address into the log, with the query.
             super().handle_error(None, client, addr, exc)
             return
-        error_id, status = secrets.token_hex(8), STATUSES.get(type(exc), HTTPStatus.BAD_REQUEST)
+        status = STATUSES.get(type(exc), HTTPStatus.BAD_REQUEST)
         # SECURITY: the kind of the error alone: its text quotes the request, and that may be a line with a secret.
-        extra = {"error": "invalid_request", "reason": type(exc).__name__, "status": status.value, "error_id": error_id}
-        logger.info("refused", extra=extra)
+        headers, body = not_http.refuse(status, reason=type(exc).__name__)
+        lines = (f"HTTP/1.1 {status.value} {status.phrase}", *(f"{name}: {value}" for name, value in headers))
         try:
-            util.write_nonblock(client, _answer(status, error_id))
+            util.write_nonblock(client, "\r\n".join((*lines, "", "")).encode() + body)
         except OSError:
             logger.debug("the client had gone")
-
-
-def _answer(status: HTTPStatus, error_id: str) -> bytes:
-    description = "This is not HTTP as this server reads it."
-    body = json.dumps({"error": "invalid_request", "error_description": description, "error_id": error_id})
-    head = (
-        f"HTTP/1.1 {status.value} {status.phrase}",
-        "Connection: close",
-        "Content-Type: application/json",
-        "Cache-Control: no-store",
-        "Pragma: no-cache",
-        "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'",
-        "Cross-Origin-Opener-Policy: same-origin",
-        "Referrer-Policy: no-referrer",
-        "X-Content-Type-Options: nosniff",
-        "X-Frame-Options: DENY",
-        f"Content-Length: {len(body)}",
-    )
-    return "\r\n".join((*head, "", body)).encode()

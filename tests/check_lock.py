@@ -16,7 +16,11 @@ COMPILE = ("pip", "compile", "--quiet", "--universal", "--generate-hashes", "--n
 LOCKS = {
     "requirements.txt": ("-o", "requirements.txt"),
     "requirements-otel.txt": ("--extra", "otel", "-o", "requirements-otel.txt", "-c", "requirements.txt"),
-    "requirements-dev.txt": ("--extra", "otel", "--group", "dev", "-o", "requirements-dev.txt", "-c", "requirements-otel.txt"),
+    "requirements-granian.txt": ("--extra", "granian", "-o", "requirements-granian.txt", "-c", "requirements-otel.txt"),
+    "requirements-dev.txt": (
+        *("--extra", "otel", "--extra", "granian", "--group", "dev"),
+        *("-o", "requirements-dev.txt", "-c", "requirements-otel.txt"),
+    ),
 }
 
 _ENTRY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9,._-]+\])?==[^\s;\\]+( ; [^\\]+)?( \\)?")

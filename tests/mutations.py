@@ -49,6 +49,7 @@ ADMIN_API = "tests/oauth/test_admin_api.py"
 DEVICES, DEVICE_GRANT, DEVICE_PAGE = "oauth/device_codes.py", "tests/oauth/test_device_grant.py", "tests/oauth/test_device_page.py"
 DEVICE_RACES = "tests/oauth/test_device_races.py"
 OLDER = "tests/oauth/test_older_service.py"
+GRANIAN = "tests/e2e/test_granian.py"
 
 MUTATIONS = (
     Mutation(
@@ -807,10 +808,31 @@ MUTATIONS = (
         "tests/oauth/test_prune.py",
     ),
     Mutation(
+        "authserver/rsgi.py",
+        "hyper takes a body with two lengths",
+        'if "transfer-encoding" in headers:',
+        "if False:",
+        GRANIAN,
+    ),
+    Mutation(
+        "authserver/rsgi.py",
+        "a value that is not ASCII is missing",
+        "if len(named) != len(headers):",
+        "if False:",
+        GRANIAN,
+    ),
+    Mutation(
+        "authserver/rsgi.py",
+        "X_Forwarded_For would be the variable",
+        'if "_" in header:',
+        "if False:",
+        GRANIAN,
+    ),
+    Mutation(
         "authserver/worker.py",
         "the kind of the error alone",
-        '"reason": type(exc).__name__',
-        '"reason": str(exc)',
+        "reason=type(exc).__name__",
+        "reason=str(exc)",
         "tests/e2e/test_unreadable.py",
     ),
     Mutation(

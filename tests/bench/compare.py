@@ -27,9 +27,10 @@ def measure(options: Options, *, say: Callable[[str], None]) -> dict[str, Any]:
         base_root = stack.enter_context(worktree(options.base, folder / "worktree"))
         stores = stack.enter_context(server.stores(database=options.database))
         sites = []
-        for label, root in (("base", base_root), ("here", server.ROOT)):
+        for label, root, served_by in (("base", base_root, "gunicorn"), ("here", server.ROOT, options.served_by)):
             say(f"{options.users} users for {label}")
-            sites.append(stack.enter_context(server.site(label, stores, folder / label, root=root, users=options.users, starts=1)))
+            site = server.site(label, stores, folder / label, root=root, users=options.users, starts=1, served_by=served_by)
+            sites.append(stack.enter_context(site))
         found: dict[str, dict[str, list[dict[str, Any]]]] = {name: {site.label: [] for site in sites} for name in LOADS}
         failures = []
         for turn in range(rounds):

@@ -9,8 +9,9 @@ from pathlib import Path
 from deploy import gateway_configuration
 from tests.bench import written
 from tests.bench.cpu import Spent, spent_by
-from tests.bench.server import ROOT, Served, Site, Stores, filled, gunicorn
+from tests.bench.server import ROOT, Served, Site, Stores, filled, running
 from tests.e2e.nginx import nginx
+from tests.e2e.servers import MODULES
 from tests.postgres import free_port
 
 FAILURES_PER_ADDRESS = 8  # no load fails; the check that they are counted together reaches it
@@ -66,7 +67,7 @@ def _instance(environment: dict[str, str], folder: Path) -> Iterator[Served]:
     folder.mkdir()
     port = free_port()
     own = {"AUTH_SERVICE__PORT": str(port), "AUTH_SERVICE__DATA_DIR": str(folder)}
-    with gunicorn("authserver/gunicorn.py", environment | own, folder / "server.log", port=port, root=ROOT) as served:
+    with running(MODULES["gunicorn"], environment | own, folder / "server.log", port=port, root=ROOT) as served:
         yield served
 
 

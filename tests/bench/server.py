@@ -1,4 +1,4 @@
-"""The server as it is deployed, on a database with users in it; and beside it a Django view of nothing, served by the same gunicorn."""
+"""The server as it is deployed, on a database with users in it; and beside it a Django view of nothing, served by gunicorn."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ import psycopg
 from tests.bench import kinds
 from tests.bench.connections import balanced
 from tests.bench.cpu import Spent, cpu_seconds, spent_by
-from tests.e2e.servers import STOP_SECONDS, clean_environment, run
+from tests.e2e.servers import MODULES, STOP_SECONDS, clean_environment, run
 from tests.postgres import free_port, postgres
 from tests.redis import redis_server
 
@@ -51,7 +51,7 @@ class Stores:
 
 @dataclass(frozen=True)
 class Served:
-    """A gunicorn that answers, by its master's process id."""
+    """A server that answers, by its master's process id."""
 
     port: int
     pid: int
@@ -117,13 +117,16 @@ def filled(stores: Stores, folder: Path, *, root: Path, users: int, **settings: 
 
 
 @contextmanager
-def site(label: str, stores: Stores, folder: Path, *, root: Path, users: int, starts: int, **settings: str) -> Iterator[Site]:
+def site(
+    label: str, stores: Stores, folder: Path, *, root: Path, users: int, starts: int, served_by: str = "gunicorn", **settings: str
+) -> Iterator[Site]:
     """The code that lies in `root`, on a database of its own; the median of its `starts` counts, and the last one serves."""
+    command = MODULES[served_by]
     with ExitStack() as stack:
         environment, secret = stack.enter_context(filled(stores, folder, root=root, users=users, **settings))
         port = int(environment["AUTH_SERVICE__PORT"])
-        tried = [_try_start(environment, folder, port=port, root=root) for _ in range(starts - 1)]
-        served = stack.enter_context(gunicorn("authserver/gunicorn.py", environment, folder / "server.log", port=port, root=root))
+        tried = [_try_start(command, environment, folder, port=port, root=root) for _ in range(starts - 1)]
+        served = stack.enter_context(running(command, environment, folder / "server.log", port=port, root=root))
         median = sorted([*tried, served], key=lambda each: each.start_seconds)[len(tried) // 2]
         served = Served(port, served.pid, median.start_seconds, median.start_cpu_seconds)
         yield Site(label, served, users, secret, stores, environment)
@@ -136,7 +139,7 @@ def bare_site(folder: Path, *, processes: int) -> Iterator[Site]:
     port = free_port()
     environment = production(folder, port=port, database_url=f"sqlite:///{folder}/unused.db", redis_url="")
     environment |= {"PYTHONPATH": str(ROOT), "BENCH_PROCESSES": str(processes)}
-    with gunicorn("tests/bench/bare.py", environment, folder / "bare.log", port=port, root=ROOT) as served:
+    with running(("gunicorn", "-c", "tests/bench/bare.py"), environment, folder / "bare.log", port=port, root=ROOT) as served:
         yield Site("bare", served, users=0, service_secret="", stores=Stores("", "", {}))
 
 
@@ -161,10 +164,10 @@ def production(folder: Path, *, port: int, database_url: str, redis_url: str) ->
 
 
 @contextmanager
-def gunicorn(configuration: str, environment: dict[str, str], log: Path, *, port: int, root: Path) -> Iterator[Served]:
+def running(module: Sequence[str], environment: dict[str, str], log: Path, *, port: int, root: Path) -> Iterator[Served]:
     began_at = time.perf_counter()
     with log.open("ab") as output:
-        command = [sys.executable, "-m", "gunicorn", "-c", configuration]
+        command = [sys.executable, "-m", *module]
         process = subprocess.Popen(command, cwd=root, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     try:
         while not _answers(port):
@@ -190,8 +193,8 @@ def postgres_version(url: str) -> str:
         return str(connection.execute("SHOW server_version").fetchone()[0])
 
 
-def _try_start(environment: dict[str, str], folder: Path, *, port: int, root: Path) -> Served:
-    with gunicorn("authserver/gunicorn.py", environment, folder / "server.log", port=port, root=root) as served:
+def _try_start(command: Sequence[str], environment: dict[str, str], folder: Path, *, port: int, root: Path) -> Served:
+    with running(command, environment, folder / "server.log", port=port, root=root) as served:
         return served
 
 

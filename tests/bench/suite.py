@@ -34,7 +34,15 @@ def measure(options: Options, *, say: Callable[[str], None]) -> dict[str, Any]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         say(f"{options.users} users on {stores.database}")
         site = stack.enter_context(
-            server.site("here", stores, folder / "here", root=server.ROOT, users=options.users, starts=options.rounds)
+            server.site(
+                "here",
+                stores,
+                folder / "here",
+                root=server.ROOT,
+                users=options.users,
+                starts=options.rounds,
+                served_by=options.served_by,
+            )
         )
         bare = stack.enter_context(server.bare_site(folder / "bare", processes=len(children_of(site.served.pid))))
         measured, speeds = _in_turns(site, bare, options, say=say)

@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 ISSUER = "https://auth.codelab.local"
 START_SECONDS = 120
 STOP_SECONDS = 40  # more than gunicorn's graceful_timeout
+MODULES = {"gunicorn": ("gunicorn", "-c", "authserver/gunicorn.py"), "granian": ("authserver.granian",)}
+SERVED_BY = os.environ.get("SERVED_BY", "gunicorn")  # SERVED_BY=granian holds the other server to the same tests
 
 # What no line of a server's output may hold. A development server prints its demo passwords, in the banner and nowhere else.
 BANNER = re.compile(r"^authserver is ready on .*?^Health [^\n]*$", re.MULTILINE | re.DOTALL)
@@ -60,7 +62,7 @@ class Server:
 
 
 @contextmanager
-def authserver(folder: Path, *, postgres_url: str | None = None, **variables: str) -> Iterator[Server]:
+def authserver(folder: Path, *, postgres_url: str | None = None, served_by: str = SERVED_BY, **variables: str) -> Iterator[Server]:
     """Bootstrap and serve in `folder`; `variables` are added to the environment, with the port for `{port}`.
 
     The database is a new one on `postgres_url`, on the server of the whole run when that is None, or SQLite when there is none.
@@ -82,7 +84,7 @@ def authserver(folder: Path, *, postgres_url: str | None = None, **variables: st
         bootstrap_output = run([sys.executable, "manage.py", "bootstrap", "--demo"], cwd=ROOT, environment=environment)
         log = stack.enter_context(
             serving(
-                [sys.executable, "-m", "gunicorn", "-c", "authserver/gunicorn.py"],
+                server_command(served_by),
                 cwd=ROOT,
                 environment=environment,
                 log=folder / "server.log",
@@ -92,6 +94,10 @@ def authserver(folder: Path, *, postgres_url: str | None = None, **variables: st
         yield Server(port, folder, log, bootstrap_output, environment)
     found = kinds_of_secrets_in(log.read_text(encoding="utf-8"), known=known_secrets(folder, bootstrap_output, environment))
     assert not found, f"the server has logged {', '.join(found)}"
+
+
+def server_command(served_by: str = SERVED_BY) -> list[str]:
+    return [sys.executable, "-m", *MODULES[served_by]]
 
 
 def known_secrets(folder: Path, bootstrap_output: str, environment: dict[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ import time
 import httpx
 import pytest
 
-from tests.e2e.servers import ROOT, known_secrets, serving
+from tests.e2e.servers import ROOT, known_secrets, server_command, serving
 from tests.postgres import free_port
 
 OUTSIDE = ("issuer", "key set", "https", "proxy")
@@ -73,7 +73,7 @@ def test_another_issuer_and_another_secret_are_found(own_server):
 def test_a_second_instance_with_other_settings_is_told_by_its_probe_and_found_until_it_ends(own_server, tmp_path):
     port = free_port()
     environment = own_server.environment | {"AUTH_SERVICE__PORT": str(port), "AUTH_SERVICE__JWT_AUDIENCE": "another"}
-    command = [sys.executable, "-m", "gunicorn", "-c", "authserver/gunicorn.py"]
+    command = server_command()
     ready = f"http://localhost:{port}/ready"
 
     with serving(command, cwd=ROOT, environment=environment, log=tmp_path / "second.log", ready_url=ready):

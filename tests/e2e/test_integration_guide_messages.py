@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.e2e.guide_pages import ENGLISH, PACKAGES, bearer, blocks_of, sign_in
-from tests.e2e.servers import ROOT, clean_environment, run, serving
+from tests.e2e.servers import ROOT, clean_environment, run, server_command, serving
 from tests.postgres import free_port
 from tests.project.test_docs import start_with
 
@@ -51,7 +51,7 @@ def server_with(text, demo, folder, *, ready_path, **changes):
         **changes,
     )
     url = f"http://localhost:{port}"
-    command = [sys.executable, "-m", "gunicorn", "-c", "authserver/gunicorn.py"]
+    command = server_command()
     with serving(command, cwd=ROOT, environment=environment, log=folder / "server.log", ready_url=url + ready_path):
         yield url
 

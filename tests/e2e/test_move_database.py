@@ -11,7 +11,7 @@ import pytest
 
 from oauth.database_move import databases, move
 from tests.e2e.calls import refresh, sessions, sign_in, verified_claims
-from tests.e2e.servers import ROOT, authserver, new_database, serving
+from tests.e2e.servers import ROOT, authserver, new_database, server_command, serving
 from tests.postgres import postgres
 
 PASSWORD = "the-password-of-the-database"
@@ -55,7 +55,7 @@ def test_nobody_notices_that_the_database_is_another_one(postgresql, tmp_path, d
     moved = subprocess.run(command, cwd=ROOT, env=server.environment, capture_output=True, encoding="utf-8", timeout=120, check=False)
 
     environment = server.environment | {"AUTH_SERVICE__DB_URL": postgresql, "WEB_CONCURRENCY": "1"}
-    gunicorn = [sys.executable, "-m", "gunicorn", "-c", "authserver/gunicorn.py"]
+    gunicorn = server_command()
     ready_url, log = f"{server.base_url}/ready", tmp_path / "new.log"
     with (
         serving(gunicorn, cwd=ROOT, environment=environment, log=log, ready_url=ready_url),

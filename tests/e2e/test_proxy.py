@@ -18,7 +18,7 @@ import pytest
 
 from tests.container.operations import paste_by_hand
 from tests.e2e.nginx import configuration, make_certificate, need, nginx
-from tests.e2e.servers import ROOT, clean_environment, run, serving
+from tests.e2e.servers import ROOT, clean_environment, run, server_command, serving
 from tests.postgres import free_port, postgres
 
 HOST = "auth.example.com"
@@ -74,7 +74,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         made.manage("migrate", "--verbosity", "0")
         made.manage("bootstrap")
         made.manage("shell", "-c", f"from accounts.models import User; User.objects.create_user('alice', '', {PASSWORD!r})")
-        command = [sys.executable, "-m", "gunicorn", "-c", "authserver/gunicorn.py"]
+        command = server_command()
         ready_url = f"http://127.0.0.1:{server_port}/ready"
         stack.enter_context(serving(command, cwd=ROOT, environment=environment, log=folder / "server.log", ready_url=ready_url))
         stack.enter_context(nginx(folder / "nginx", made.configuration(log="access.log"), plain_port=made.plain_port))

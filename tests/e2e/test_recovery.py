@@ -3,7 +3,6 @@
 import os
 import re
 import secrets
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +21,7 @@ from tests.e2e.console import (
     Refreshing,
     assert_keeps_the_last_whole_one,
 )
-from tests.e2e.servers import ROOT, Server, serving
+from tests.e2e.servers import ROOT, Server, server_command, serving
 from tests.postgres import free_port
 
 
@@ -168,7 +167,7 @@ def again(served: Server, database_url: str, folder: Path) -> Iterator[httpx.Cli
     """The same server on the restored database."""
     port = free_port()
     environment = served.environment | {"AUTH_SERVICE__PORT": str(port), "AUTH_SERVICE__DB_URL": database_url}
-    url, command = f"http://localhost:{port}", [sys.executable, "-m", "gunicorn", "-c", "authserver/gunicorn.py"]
+    url, command = f"http://localhost:{port}", server_command()
     with (
         serving(command, cwd=ROOT, environment=environment, log=folder / "log", ready_url=f"{url}/ready"),
         httpx.Client(base_url=url, timeout=20) as http,

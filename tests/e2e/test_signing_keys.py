@@ -2,7 +2,6 @@
 
 import secrets
 import subprocess
-import sys
 import time
 
 import httpx
@@ -10,10 +9,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.e2e.servers import ROOT, clean_environment, migrated_file, serving
+from tests.e2e.servers import ROOT, clean_environment, migrated_file, server_command, serving
 from tests.postgres import free_port
 
-GUNICORN = [sys.executable, "-m", "gunicorn", "-c", "authserver/gunicorn.py"]
+GUNICORN = server_command()
 
 
 @pytest.fixture

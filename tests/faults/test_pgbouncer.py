@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.admin import admin_token
 from tests.e2e.person import Page, Person
-from tests.e2e.servers import ROOT, Server, run, serving
+from tests.e2e.servers import ROOT, Server, run, server_command, serving
 from tests.faults.pooler import documented_limits, pgbouncer
 from tests.faults.processes import Gunicorn
 from tests.faults.site import Site
@@ -42,7 +42,7 @@ def pooled(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
         }
         log = running.enter_context(
             serving(
-                [sys.executable, "-m", "gunicorn", "-c", "authserver/gunicorn.py"],
+                server_command(),
                 cwd=ROOT,
                 environment=environment,
                 log=tmp_path_factory.mktemp("pooled") / "server.log",

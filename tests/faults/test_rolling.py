@@ -25,7 +25,7 @@ from tests.bench.compare import worktree
 from tests.container.operations import blocks
 from tests.e2e.calls import SIGN_IN_FORM, refresh, refresh_form, sign_in
 from tests.e2e.nginx import configuration, make_certificate, need, nginx
-from tests.e2e.servers import ISSUER, ROOT, START_SECONDS, clean_environment, migrated_database, new_database, run
+from tests.e2e.servers import ISSUER, ROOT, START_SECONDS, clean_environment, migrated_database, new_database, run, server_command
 from tests.faults.siege import Row
 from tests.postgres import free_port
 
@@ -52,7 +52,7 @@ class Instance:
     def start(self, *, root: Path) -> None:
         # An older base does not know this setting, and may lose a request when it stops.
         own = {"AUTH_SERVICE__DRAIN_SECONDS": str(DRAIN_SECONDS)} if (root / "authserver/draining.py").exists() else {}
-        command = [sys.executable, "-m", "gunicorn", "-c", "authserver/gunicorn.py"]
+        command = server_command()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=root, env=self.environment | own, stdout=log, stderr=log)
 

@@ -34,7 +34,16 @@ NOT_NEEDED = {
     "README.md",
     "SECURITY.md",
 }
-NOT_NEEDED |= {"compose.yaml", "docs", "examples", "pyproject.toml", "requirements-dev.txt", "requirements-otel.txt", "tests"}
+NOT_NEEDED |= {
+    "compose.yaml",
+    "docs",
+    "examples",
+    "pyproject.toml",
+    "requirements-dev.txt",
+    "requirements-granian.txt",
+    "requirements-otel.txt",
+    "tests",
+}
 
 
 @pytest.fixture(scope="module")

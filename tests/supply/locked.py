@@ -7,7 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RUNTIME = ROOT / "requirements.txt"
-EVERYTHING = ROOT / "requirements-otel.txt"  # the same, and what traces need where they are wanted
+# The same, and what traces need where they are wanted, or the other server.
+EVERYTHING = (ROOT / "requirements-otel.txt", ROOT / "requirements-granian.txt")
 OURS = "authserver"
 
 _ENTRY = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:\[[^\]]*\])?==(?P<version>[^\s;\\]+)(?: ; (?P<marker>[^\\]+?))?(?: \\)?")
@@ -38,7 +39,16 @@ class Package:
         return found
 
 
-def read(path: Path = EVERYTHING) -> list[Package]:
+def read(*paths: Path) -> list[Package]:
+    """Of several files each package once, or of EVERYTHING. Raises ValueError for a line that is none of a lock file."""
+    packages: list[Package] = []
+    for path in paths or EVERYTHING:
+        known = {package.name for package in packages}
+        packages += [package for package in _read(path) if package.name not in known]
+    return packages
+
+
+def _read(path: Path) -> list[Package]:
     """In the order of the file. Raises ValueError for a line that is none of a lock file (tests/check_lock.py says which those are)."""
     packages: list[Package] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
