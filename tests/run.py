@@ -90,6 +90,7 @@ ON_POSTGRESQL_ALONE = (
     "tests/e2e/test_gateway.py",
     "tests/e2e/test_gateway_configuration.py",
     "tests/e2e/test_gateway_paths.py",
+    "tests/e2e/test_granian.py",
     "tests/e2e/test_guide.py",
     "tests/e2e/test_housekeeping.py",
     "tests/e2e/test_http.py",
