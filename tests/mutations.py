@@ -1205,6 +1205,13 @@ MUTATIONS = (
     ),
     Mutation(
         "oauth/key_pairs.py",
+        "its numbers are proven",
+        "serialization.load_pem_private_key(pem, password=None)",
+        "serialization.load_pem_private_key(pem, password=None, unsafe_skip_rsa_key_validation=True)",
+        "tests/oauth/test_key_rotation.py",
+    ),
+    Mutation(
+        "oauth/key_pairs.py",
         "what signs is what was published",
         " or pair(private_key).thumbprint != thumbprint:",
         ":",
