@@ -17,9 +17,10 @@ from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
 from django.core.signals import request_finished, request_started  # noqa: E402
 from django.db import close_old_connections, reset_queries  # noqa: E402
 from django.http import HttpRequest, StreamingHttpResponse  # noqa: E402
-from django.urls import ResolverMatch, get_resolver  # noqa: E402
+from django.urls import ResolverMatch  # noqa: E402
 from django.utils.module_loading import import_string  # noqa: E402
 
+from authserver import preloading  # noqa: E402
 from authserver.kept_answers import KeptAnswers  # noqa: E402
 from authserver.middleware import is_path_of_page  # noqa: E402
 from authserver.patience import patience  # noqa: E402
@@ -74,4 +75,4 @@ if settings.TRACING:
 request_started.disconnect(close_old_connections)
 request_started.disconnect(reset_queries)
 request_finished.disconnect(close_caches)
-get_resolver().url_patterns  # noqa: B018 - imports every view now: once, before the workers fork, and not in a first request
+preloading.load()

@@ -60,7 +60,9 @@ class Server:
 
 
 @contextmanager
-def authserver(folder: Path, *, postgres_url: str | None = None, **variables: str) -> Iterator[Server]:
+def authserver(
+    folder: Path, *, postgres_url: str | None = None, configuration: str = "authserver/gunicorn.py", **variables: str
+) -> Iterator[Server]:
     """Bootstrap and serve in `folder`; `variables` are added to the environment, with the port for `{port}`.
 
     The database is a new one on `postgres_url`, on the server of the whole run when that is None, or SQLite when there is none.
@@ -82,7 +84,7 @@ def authserver(folder: Path, *, postgres_url: str | None = None, **variables: st
         bootstrap_output = run([sys.executable, "manage.py", "bootstrap", "--demo"], cwd=ROOT, environment=environment)
         log = stack.enter_context(
             serving(
-                [sys.executable, "-m", "gunicorn", "-c", "authserver/gunicorn.py"],
+                [sys.executable, "-m", "gunicorn", "-c", configuration],
                 cwd=ROOT,
                 environment=environment,
                 log=folder / "server.log",
