@@ -14,7 +14,7 @@ from accounts import shared_store
 
 
 def load() -> None:
-    with _left_out("requests"):  # for its test client: 50 ms and 5 MB
+    with _left_out("requests"):  # for its test client: 50 ms and 4 MB
         import rest_framework.compat  # noqa: F401
     with suppress(Resolver404):
         get_resolver().resolve("/-")  # imports every view, and compiles the patterns
