@@ -1,4 +1,7 @@
-"""gunicorn's threaded worker. It stops without losing a request; what it cannot read as HTTP is answered as every other refusal is."""
+"""gunicorn's threaded worker, and its log.
+
+It stops without losing a request; what it cannot read as HTTP is answered as every other refusal is.
+"""
 
 import json
 import logging
@@ -8,7 +11,7 @@ import time
 from http import HTTPStatus
 from typing import Any
 
-from gunicorn import util
+from gunicorn import glogging, util
 from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
 
@@ -27,6 +30,13 @@ OURS = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName, errors.C
 READ_ON_SECONDS = 1.0
 
 logger = logging.getLogger("authserver.refusals")
+
+
+class Logger(glogging.Logger):
+    @property
+    def access_log_enabled(self) -> bool:
+        """Where somebody asked for one, and not because our lines have a form: each answer was put into words that nobody wrote."""
+        return self.cfg.accesslog is not None
 
 
 class Worker(ThreadWorker):
