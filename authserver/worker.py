@@ -89,6 +89,11 @@ class Worker(ThreadWorker):
     alive: bool
     tpool: Threads
 
+    def init_process(self) -> None:
+        # A setting is looked for by __getattr__ each time, in a dozen places of a request. In a worker it stays as it is.
+        self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
+        super().init_process()
+
     def get_thread_pool(self) -> Threads:
         return Threads(self, number=self.cfg.threads)
 

@@ -42,7 +42,8 @@ class MachineHandler(WSGIHandler):
         request = self.request_class(environ)
         response: Any = self._middleware_chain(request)
         cookies = (("Set-Cookie", each.output(header="")) for each in response.cookies.values())
-        start_response(f"{response.status_code} {response.reason_phrase}", [*response.items(), *cookies])
+        # Not items(), which looks each header up again by its name.
+        start_response(f"{response.status_code} {response.reason_phrase}", [*response.headers._store.values(), *cookies])
         response._resource_closers.append(request.close)
         response._handler_class = type(self)
         if response.streaming:
