@@ -43,6 +43,7 @@ READ_TIMEOUT_SECONDS = 10
 wsgi_app = "authserver.wsgi"
 bind = f"127.0.0.1:{settings.PORT}" if settings.DEVELOPMENT else f"0.0.0.0:{settings.PORT}"
 worker_class = "authserver.worker.Worker"
+logger_class = "authserver.worker.Logger"
 threads = settings.THREADS
 workers = settings.PROCESSES
 worker_tmp_dir = SHARED_MEMORY

@@ -699,8 +699,8 @@ MUTATIONS = (
     Mutation(
         "oauth/ceilings.py",
         "by its tag alone",
-        '        presented_tokens.read(form.optional("refresh_token"))\n',
-        '        form["refresh_token"]\n',
+        '        return presented_tokens.read(form.optional("refresh_token"))\n',
+        '        return RefreshToken(form["refresh_token"].encode(), generation=0)\n',
         "tests/oauth/test_ceilings.py",
     ),
     Mutation(
