@@ -35,6 +35,10 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
+# The base image comes without the bytecode of Python's own library, and nobody here may write it: each start, and each health check,
+# would compile anew what it imports.
+RUN python -m compileall -q -x '/(site-packages|tests?)/' --invalidation-mode unchecked-hash \
+        "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 WORKDIR /app
 COPY --from=builder /opt/venv /opt/venv
 COPY --from=builder /app /app

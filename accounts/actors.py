@@ -50,4 +50,4 @@ def at_the_console() -> Actor:
 def user_agent(request: HttpRequest) -> str:
     """What the client calls itself, fit to be stored: header bytes come in as Latin-1 and may be anything."""
     text = request.META.get("HTTP_USER_AGENT", "")[:200]
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return text if text.isprintable() else "".join(character if character.isprintable() else "?" for character in text)

@@ -6,6 +6,7 @@ Raw SQL: the ORM composed the same statement anew for each event, at more than t
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -114,6 +115,7 @@ def record(
     statements.execute(_insert_sql(), parameters)
 
 
+@cache
 def _insert_sql() -> str:
     return f"""
         INSERT INTO accounts_auditevent (at, event, actor_id, target, client_id, address, user_agent, error_id, detail)

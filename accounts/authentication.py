@@ -213,7 +213,7 @@ def _find(identifier: str) -> tuple[str, User | None]:
 
 def _read(name: str) -> User | None:
     anybody = _ANY_EMAIL if identifiers.is_email(name) else _ANY_USERNAME
-    asked = _question(anybody, connection.vendor)
+    asked = _question(anybody, statements.vendor())
     with connection.cursor() as cursor:
         cursor.execute(asked.sql, [name if each == anybody else each for each in asked.parameters])
         row = cursor.fetchone()

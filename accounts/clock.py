@@ -12,6 +12,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import DateTimeField, Expression
 from django.db.models.sql.compiler import SQLCompiler
 
+from accounts import statements
+
 NONE = timedelta(0)
 offset = NONE
 
@@ -23,7 +25,7 @@ def now() -> datetime:
 
 def database_now() -> datetime:
     """The database's clock, for what a process whose own clock is wrong must not do: it cannot be undone."""
-    if connection.vendor != "postgresql":
+    if statements.vendor() != "postgresql":
         return now()
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
@@ -42,27 +44,27 @@ def instant_sql(name: str) -> str:
 
     The clock is the statement's, not the transaction's: a row that was waited for is stamped after the wait.
     """
-    if connection.vendor == "postgresql":
+    if statements.vendor() == "postgresql":
         return f"(clock_timestamp() + %({name})s * interval '1 second')"
     return f"%({name})s"
 
 
 def instant_parameter(*, plus: timedelta = NONE) -> Any:
     """The value of that parameter: an instant `plus` from now."""
-    if connection.vendor == "postgresql":
+    if statements.vendor() == "postgresql":
         return (offset + plus).total_seconds()
     return connection.ops.adapt_datetimefield_value(now() + plus)
 
 
 def epoch_sql(name: str) -> str:
     """An SQL expression for the same instant as seconds since 1970, for numbers inside JSON."""
-    if connection.vendor == "postgresql":
+    if statements.vendor() == "postgresql":
         return f"(extract(epoch FROM clock_timestamp())::float8 + %({name})s)"
     return f"%({name})s"
 
 
 def epoch_parameter(*, plus: timedelta = NONE) -> float:
-    if connection.vendor == "postgresql":
+    if statements.vendor() == "postgresql":
         return (offset + plus).total_seconds()
     return (now() + plus).timestamp()
 

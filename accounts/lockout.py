@@ -10,7 +10,7 @@ import logging
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -154,6 +154,7 @@ def digest_of_user(user_id: UUID) -> bytes:
     return digest_of(f"\0{user_id}")
 
 
+@lru_cache(maxsize=4096)
 def source_of(address: str | None) -> str:
     """An address, or the /64 of an IPv6 one: whoever has one address of it has them all."""
     if address is None:

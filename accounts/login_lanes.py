@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
 
 from accounts import clock, statements
 from accounts.models import LoginCounter
@@ -63,7 +62,7 @@ def reserve(digest: bytes, *, source: str, user_id: UUID | None, attempt_id: str
     Returns the lanes; None when one of them is locked or full. Then the caller rolls back.
     """
     parameters = _parameters(digest, source=source, attempt_id=attempt_id) | {"user_id": statements.uuid_parameter(user_id)}
-    rows = statements.fetch(_reserve_sql(connection.vendor), parameters)
+    rows = statements.fetch(_reserve_sql(statements.vendor()), parameters)
     is_known = {lane: bool(known) for lane, known in rows}
     if source not in is_known or not (EVERYWHERE in is_known or is_known[source]):
         return None
@@ -73,7 +72,7 @@ def reserve(digest: bytes, *, source: str, user_id: UUID | None, attempt_id: str
 def fail(digest: bytes, *, lane: str, attempt_id: str) -> Failed:
     """Turn an attempt into a failure; the last one that the lane allows locks it."""
     parameters = _parameters(digest, source=lane, attempt_id=attempt_id)
-    rows = statements.fetch(_fail_sql(connection.vendor), parameters)
+    rows = statements.fetch(_fail_sql(statements.vendor()), parameters)
     if not rows:  # pruned meanwhile
         return Failed(None, 1)
     [(locked_until, is_locked, to_record)] = rows
@@ -136,13 +135,13 @@ def remove_idle(*, limit: int) -> int:
 
 def locks(digest: bytes, *, source: str) -> list[tuple[datetime, int]]:
     """The locks that keep this source out: until when, and for how many seconds more, rounded up."""
-    rows = statements.fetch(_locks_sql(connection.vendor), _parameters(digest, source=source, attempt_id=""))
+    rows = statements.fetch(_locks_sql(statements.vendor()), _parameters(digest, source=source, attempt_id=""))
     return [(clock.read(until), math.ceil((clock.read(until) - clock.read(now)).total_seconds())) for until, now in rows]
 
 
 def _json(word: str, **parts: str) -> str:
     now, expiry = clock.epoch_sql("epoch"), clock.epoch_sql("epoch_expiry")
-    return _JSON[connection.vendor][word].format(table=_TABLE, now=now, expiry=expiry, **parts)
+    return _JSON[statements.vendor()][word].format(table=_TABLE, now=now, expiry=expiry, **parts)
 
 
 def _is_known(row: str) -> str:
@@ -155,7 +154,7 @@ def _is_known(row: str) -> str:
 
 def _held(how: str) -> str:
     """Rows that are read and held. On SQLite whoever may write holds them all."""
-    return how if connection.vendor == "postgresql" else ""
+    return how if statements.vendor() == "postgresql" else ""
 
 
 def _per_lane(*, wide: str, own: str) -> str:

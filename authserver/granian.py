@@ -3,10 +3,12 @@
 Of Granian it takes what accepts, reads and writes, which is hyper; the processes are looked after here.
 """
 
+import ctypes
 import logging
 import os
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -26,6 +28,8 @@ CONNECTIONS = 800  # of each process, which may have 1024 files open in many pla
 MAX_HEAD_BYTES = 32 * 1024
 IDLE_THREAD_SECONDS = 600  # a thread that ends closes its connection to the database
 SHORTEST_LIFE_SECONDS = 1.0
+LAST_REQUESTS_SECONDS = 0.5
+SO_ATTACH_FILTER = 26  # asm-generic/socket.h; Python has no name for it
 TOLD_TO_STOP = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 
 logger = logging.getLogger("authserver.granian")
@@ -54,6 +58,7 @@ class Server:
         self._stop()
 
     def _fork(self, listener: socket.socket, serve: Any) -> None:
+        shared.pre_fork(self, None)
         pid = os.fork()
         if pid:
             self.WORKERS[pid] = time.monotonic()
@@ -83,7 +88,7 @@ class Server:
         return ended
 
     def _stop(self) -> None:
-        deadline = time.monotonic() + settings.DRAIN_SECONDS + shared.graceful_timeout
+        deadline = time.monotonic() + settings.DRAIN_SECONDS + LAST_REQUESTS_SECONDS + shared.graceful_timeout
         for pid in self.WORKERS:
             os.kill(pid, signal.SIGTERM)
         while self.WORKERS and (left := deadline - time.monotonic()) > 0:
@@ -107,15 +112,25 @@ def serve(server: Server, listener: socket.socket) -> None:
     stop.add_cb(ended.set)
     scheduler = CallbackScheduler(loop, None, None, None, None)
     scheduler._schedule_fn = bridge.take
+    door = listener.dup()
     _worker(listener).serve_mtr(scheduler, loop, stop)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # last: no other thread is to be given the signal
     while not asked.wait(1) and os.getppid() == server.pid:
         pass
     draining.begin()
     time.sleep(settings.DRAIN_SECONDS)
-    stop.set()  # those whose connection the kernel has taken already are accepted before no more are
+    _let_nobody_in(door)
+    time.sleep(LAST_REQUESTS_SECONDS)  # hyper hangs up on those that it has accepted and who have not sent anything yet
+    stop.set()
     ended.wait(shared.graceful_timeout)
     shared.worker_exit(server, None)
+
+
+def _let_nobody_in(door: socket.socket) -> None:
+    """Those who are in stay, and who knocks from now on finds in a second that nobody is here any more, and asks another server."""
+    drop_all = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF: return 0
+    door.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", 1, ctypes.addressof(drop_all)))
+    door.close()
 
 
 def _worker(listener: socket.socket) -> Any:

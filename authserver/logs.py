@@ -2,8 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
@@ -14,14 +13,22 @@ _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 describe_request: Callable[[], dict[str, str]] = dict
 
 
-@contextmanager
-def serving(request_id: str) -> Iterator[None]:
-    """Lines written meanwhile, in this thread, name this request. The thread serves others after it."""
-    token = _request_id.set(request_id)
-    try:
-        yield
-    finally:
-        _request_id.reset(token)
+class serving:
+    """Lines written meanwhile, in this thread, name this request. The thread serves others after it.
+
+    A class, and no generator: that would cost each request three times as much.
+    """
+
+    __slots__ = ("_request_id", "_token")
+
+    def __init__(self, request_id: str) -> None:
+        self._request_id = request_id
+
+    def __enter__(self) -> None:
+        self._token = _request_id.set(self._request_id)
+
+    def __exit__(self, *error: object) -> None:
+        _request_id.reset(self._token)
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:

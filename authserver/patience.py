@@ -29,19 +29,19 @@ class Patience:
         self._slow_until = self._probe_slow_until = self._hangs_until = 0.0
         self._of_thread = _OfThread()
 
-    @contextmanager
-    def serving(self, *, is_page: bool) -> Iterator[None]:
+    def serving(self, *, is_page: bool) -> "Serving":
         """A request is served by this thread. A page for people may take its time, batch by batch, and says nothing about the database."""
+        return Serving(self, waited=None if is_page else 0.0)
+
+    def begin(self, *, waited: float | None) -> None:
         with self._lock:
             self._inside += 1
-        mine = self._of_thread
-        mine.waited = None if is_page else 0.0
-        try:
-            yield
-        finally:
-            mine.waited = None
-            with self._lock:
-                self._inside -= 1
+        self._of_thread.waited = waited
+
+    def end(self) -> None:
+        self._of_thread.waited = None
+        with self._lock:
+            self._inside -= 1
 
     @contextmanager
     def probing(self) -> Iterator[None]:
@@ -100,6 +100,25 @@ class Patience:
     def is_slow(self) -> bool:
         """Whether a read was slow that nobody locks: a row that many wait for is no reason to send nobody here."""
         return time.monotonic() < self._probe_slow_until
+
+
+class Serving:
+    """A request from its beginning until `close`, or until the end of a `with`."""
+
+    __slots__ = ("_patience",)
+
+    def __init__(self, patience: Patience, *, waited: float | None) -> None:
+        self._patience = patience
+        patience.begin(waited=waited)
+
+    def close(self) -> None:
+        self._patience.end()
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 class _OfThread(threading.local):

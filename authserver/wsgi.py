@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from typing import Any
 
 import django
@@ -15,11 +14,12 @@ from django.core.cache import close_caches  # noqa: E402
 from django.core.handlers.exception import convert_exception_to_response  # noqa: E402
 from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
 from django.core.signals import request_finished, request_started  # noqa: E402
-from django.db import close_old_connections, reset_queries  # noqa: E402
+from django.db import close_old_connections, connections, reset_queries  # noqa: E402
 from django.http import HttpRequest, StreamingHttpResponse  # noqa: E402
-from django.urls import ResolverMatch, get_resolver  # noqa: E402
+from django.urls import ResolverMatch  # noqa: E402
 from django.utils.module_loading import import_string  # noqa: E402
 
+from authserver import preloading  # noqa: E402
 from authserver.kept_answers import KeptAnswers  # noqa: E402
 from authserver.middleware import is_path_of_page  # noqa: E402
 from authserver.patience import patience  # noqa: E402
@@ -38,6 +38,22 @@ class MachineHandler(WSGIHandler):
         self._middleware_chain = handler
         self._found: dict[str, ResolverMatch] = {}
 
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """As Django's, but for its signals and for what it keeps of each request in its thread: nothing here listens or asks for it."""
+        request = self.request_class(environ)
+        response: Any = self._middleware_chain(request)
+        cookies = (("Set-Cookie", each.output(header="")) for each in response.cookies.values())
+        # Not items(), which looks each header up again by its name.
+        start_response(f"{response.status_code} {response.reason_phrase}", [*response.headers._store.values(), *cookies])
+        response._resource_closers.append(request.close)
+        response._handler_class = type(self)
+        if response.streaming:
+            return response
+        for close in response._resource_closers:
+            close()
+        _close_broken_connections()
+        return [response.content]
+
     def resolve_request(self, request: HttpRequest) -> ResolverMatch:
         """A path that names nobody in it leads to the same view each time, and is looked for once: the token endpoint's took 13 µs."""
         match = self._found.get(request.path_info)
@@ -50,17 +66,28 @@ class MachineHandler(WSGIHandler):
         return match
 
 
+def _close_broken_connections() -> None:
+    """As Django does after each request. A connection without an error, and outside of a transaction, needs no look."""
+    for connection in connections.all(initialized_only=True):
+        if connection.errors_occurred or not connection.autocommit:
+            connection.close_if_unusable_or_obsolete()
+
+
 pages, machines = WSGIHandler(), MachineHandler()
 
 
 def through_django(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     is_page = is_path_of_page(environ["PATH_INFO"])
-    with ExitStack() as serving:
-        serving.enter_context(patience.serving(is_page=is_page))
-        answer: Iterable[bytes] = (pages if is_page else machines)(environ, start_response)
+    serving = patience.serving(is_page=is_page)
+    answer: Iterable[bytes] = ()
+    try:
+        answer = (pages if is_page else machines)(environ, start_response)
+    finally:
         if isinstance(answer, StreamingHttpResponse):  # it asks the database while it is sent
-            answer._resource_closers.append(serving.pop_all().close)  # type: ignore[attr-defined]
-        return answer
+            answer._resource_closers.append(serving.close)  # type: ignore[attr-defined]
+        else:
+            serving.close()
+    return answer
 
 
 application: Callable[[dict[str, Any], Any], Iterable[bytes]] = KeptAnswers(through_django)
@@ -74,4 +101,4 @@ if settings.TRACING:
 request_started.disconnect(close_old_connections)
 request_started.disconnect(reset_queries)
 request_finished.disconnect(close_caches)
-get_resolver().url_patterns  # noqa: B018 - imports every view now: once, before the workers fork, and not in a first request
+preloading.load()

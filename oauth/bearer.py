@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
-from django.http import Http404, JsonResponse
+from django.http import Http404, HttpResponse
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -81,7 +81,7 @@ def _required_scope(request: Request, view: "APIView") -> str | None:
     return by_method.get(method) or getattr(view, "required_scope", None)
 
 
-def render_exception(error: Exception, context: dict[str, Any]) -> JsonResponse | None:
+def render_exception(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
     """Every refusal of the API in the shape of the token endpoint's. None lets a bug through, to become a 500."""
     refusal = _as_refusal(error)
     return None if refusal is None else http.render(refusal)

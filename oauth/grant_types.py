@@ -20,6 +20,7 @@ from oauth.authorization_codes import Exchange
 from oauth.errors import InvalidGrant, InvalidScope, InvalidTarget, MfaRequired, OAuthError
 from oauth.http import Form
 from oauth.models import AUTHORIZATION_CODE, CLIENT_CREDENTIALS, DEVICE_CODE, PASSWORD, REFRESH_TOKEN, Client
+from oauth.refresh_tokens import RefreshToken
 from oauth.session_rows import Origin
 from oauth.sign_in import as_refusal, verify_password
 
@@ -31,6 +32,7 @@ class TokenRequest:
     origin: Origin
     idempotency_key: str
     now: datetime
+    presented: RefreshToken | None = None  # read already, where it is one that we issued
 
 
 @dataclass(frozen=True, repr=False)  # SECURITY: no repr: it holds tokens.
@@ -99,6 +101,7 @@ def refresh_token(request: TokenRequest) -> TokenResponse:
         resource=request.form.optional("resource"),
         idempotency_key=request.idempotency_key,
         origin=request.origin,
+        presented=request.presented,
     )
     return _respond(issued, request=request, signer=signer)
 
@@ -143,7 +146,11 @@ GRANT_TYPES: dict[str, GrantType] = {
 
 def offered() -> tuple[str, ...]:
     """The grant types that are switched on, as the metadata lists them."""
-    return tuple(name for name in GRANT_TYPES if name != PASSWORD or settings.PASSWORD_GRANT)
+    return tuple(filter(is_offered, GRANT_TYPES))
+
+
+def is_offered(grant_type: str) -> bool:
+    return grant_type in GRANT_TYPES and (grant_type != PASSWORD or bool(settings.PASSWORD_GRANT))
 
 
 def grantable_scope(request: TokenRequest, *, withheld: frozenset[str]) -> str:

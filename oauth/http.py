@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import unquote_to_bytes, urlencode
 
 from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import InterfaceError, InternalError, OperationalError, connection
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from gunicorn.http.errors import ParseException
 
@@ -59,6 +60,7 @@ _KNOWN_PARAMETERS = frozenset(
         "post_logout_redirect_uri",
     }
 )
+_as_json = DjangoJSONEncoder(separators=(",", ":")).encode
 _SHAPE, _CLIENT_ID = "authserver.shape", "authserver.client_id"
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -97,8 +99,8 @@ class Form:
         return self._fields.get(name, "")
 
 
-def respond(body: dict[str, Any], *, status: int = 200, headers: dict[str, str] | None = None) -> JsonResponse:
-    return JsonResponse(body, status=status, headers=NO_STORE | (headers or {}), json_dumps_params={"separators": (",", ":")})
+def respond(body: dict[str, Any], *, status: int = 200, headers: dict[str, str] | None = None) -> HttpResponse:
+    return HttpResponse(_as_json(body), content_type="application/json", status=status, headers=NO_STORE | (headers or {}))
 
 
 def note_shape(request: HttpRequest, form: Form) -> None:
@@ -138,7 +140,7 @@ def noted_in(environ: Mapping[str, Any]) -> tuple[str, str]:
     return environ.get(_CLIENT_ID, ""), environ.get(_SHAPE, {}).get("grant_type", "")
 
 
-def render(error: OAuthError, *, request: HttpRequest | None = None) -> JsonResponse:
+def render(error: OAuthError, *, request: HttpRequest | None = None) -> HttpResponse:
     """The answer to a refusal. Its true reason goes to the log, and from client authentication on into the store, under its `error_id`."""
     error_id = error.error_id
     status = settings.INVALID_GRANT_STATUS if isinstance(error, InvalidGrant) else error.status

@@ -177,7 +177,7 @@ class KeyRing:
             logger.error(message)
 
     def _open(self, row: SigningKey) -> Signer:
-        """Parsed once per process and key: parsing costs a hundred times what a signature does."""
+        """Decrypted once per process and key."""
         signer = self._signers.get(row.kid)
         if signer is None:
             try:

@@ -154,7 +154,7 @@ class Client(AbstractApplication):
         return bool(self.client_type == self.CLIENT_PUBLIC)
 
     def allows_grant_type(self, *grant_types: str) -> bool:
-        return any(grant_type in self.grant_types for grant_type in grant_types)
+        return not set(grant_types).isdisjoint(self.grant_types)
 
     def is_usable(self, request: object) -> bool:
         return self.is_active

@@ -14,7 +14,7 @@ import hmac
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -37,7 +37,7 @@ class RefreshToken:
     handle: bytes
     generation: int
 
-    @property
+    @cached_property
     def session_id(self) -> uuid.UUID:
         return session_id(self.handle)
 

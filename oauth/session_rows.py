@@ -143,7 +143,7 @@ def open(
     }
     if ends_after is not None:
         parameters["end"] = clock.instant_parameter(plus=ends_after)
-    statements.execute(_open_sql(connection.vendor, has_end=ends_after is not None), parameters)
+    statements.execute(_open_sql(statements.vendor(), has_end=ends_after is not None), parameters)
 
 
 def advance(attempt: Attempt, *, expected: int) -> SessionRow | None:
@@ -159,7 +159,7 @@ def advance(attempt: Attempt, *, expected: int) -> SessionRow | None:
         "address": attempt.origin.address,
         "user_agent": attempt.origin.user_agent,
     }
-    row = with_reconnect(lambda: statements.fetch_one(_advance_sql(connection.vendor), parameters))
+    row = with_reconnect(lambda: statements.fetch_one(_advance_sql(statements.vendor()), parameters))
     return None if row is None else _row((*row, False, True, True, True))
 
 
@@ -170,7 +170,7 @@ def look(attempt: Attempt) -> SessionRow | None:
         "retry_since": clock.instant_parameter(plus=-RETRY_WINDOW),
         "overlap_since": clock.instant_parameter(plus=-attempt.client.refresh_overlap),
     }
-    row = with_reconnect(lambda: statements.fetch_one(_look_sql(connection.vendor), parameters))
+    row = with_reconnect(lambda: statements.fetch_one(_look_sql(statements.vendor()), parameters))
     return None if row is None else _row(row)
 
 

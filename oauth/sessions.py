@@ -80,15 +80,24 @@ def open(
     return Issued(user.pk, scope, audience, claims, refresh_tokens.encode(token, keys=settings.TOKEN_KEYS))
 
 
-def refresh(value: str, *, client: Client, scope: str, idempotency_key: str, origin: Origin, resource: str = "") -> Issued:
+def refresh(
+    value: str,
+    *,
+    client: Client,
+    scope: str,
+    idempotency_key: str,
+    origin: Origin,
+    resource: str = "",
+    presented: RefreshToken | None = None,
+) -> Issued:
     """Spend a refresh token for its successor.
 
     `scope` is what was asked for, empty for all that was granted; `resource` (RFC 8707) and `idempotency_key` are empty when the
-    client sent none. Reuse ends the session; a session that is behind the token (the database lost
-    writes) catches up. Raises InvalidGrant, InvalidScope, InvalidTarget.
+    client sent none; `presented` is what `value` says, where somebody has read it. Reuse ends the session; a session that is
+    behind the token (the database lost writes) catches up. Raises InvalidGrant, InvalidScope, InvalidTarget.
     """
     try:
-        token = presented_tokens.read(value)
+        token = presented or presented_tokens.read(value)
     except refresh_tokens.Malformed as error:
         raise InvalidGrant(f"refresh token {error}") from None
     if token.generation >= refresh_tokens.MAX_GENERATION:

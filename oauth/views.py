@@ -26,6 +26,7 @@ from oauth import (
 )
 from oauth import userinfo as user_info
 from oauth.errors import (
+    InvalidClient,
     InvalidRequest,
     InvalidToken,
     NoAccessToken,
@@ -34,7 +35,7 @@ from oauth.errors import (
     UnauthorizedClient,
     UnsupportedGrantType,
 )
-from oauth.grant_types import GRANT_TYPES, TokenRequest, grantable_scope, offered
+from oauth.grant_types import GRANT_TYPES, TokenRequest, grantable_scope, is_offered
 from oauth.http import NO_STORE, Form, note_client, note_shape, only, renders_oauth_errors, respond
 from oauth.models import DEVICE_CODE, Client
 from oauth.request_metrics import counts_token_requests
@@ -54,12 +55,12 @@ def token(request: HttpRequest) -> HttpResponse:
     idempotency_key = _idempotency_key(request)
     grant_type = form["grant_type"]
     client = _authenticated_client(request, form, now=now)
-    ceilings.ensure_request_allowed(form, address=request.META["authserver.address"])
-    if grant_type not in offered():
+    presented = ceilings.ensure_request_allowed(form, address=request.META["authserver.address"])
+    if not is_offered(grant_type):
         raise UnsupportedGrantType("unknown grant_type, or switched off")
     if not client.allows_grant_type(grant_type):
         raise UnauthorizedClient("grant type not among the client's")
-    granted = GRANT_TYPES[grant_type](TokenRequest(form, client, _origin(request), idempotency_key, now))
+    granted = GRANT_TYPES[grant_type](TokenRequest(form, client, _origin(request), idempotency_key, now, presented))
     return respond(granted.as_dict())
 
 
@@ -192,8 +193,11 @@ def protected_resource_metadata(request: HttpRequest) -> HttpResponse:
 def _authenticated_client(request: HttpRequest, form: Form, *, now: datetime, allow_public: bool = True) -> Client:
     """The client that sent the request, which from here on is stored when it is refused."""
     note_shape(request, form)
-    with ceilings.counting_failed_clients(request.META["authserver.address"]):
+    try:
         client = clients.authenticate(request.META.get("HTTP_AUTHORIZATION"), form=form, now=now, allow_public=allow_public)
+    except InvalidClient as failure:
+        ceilings.count_failed_client(failure, address=request.META["authserver.address"])
+        raise
     note_client(request, client.client_id)
     return client
 

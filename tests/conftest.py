@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -106,14 +105,6 @@ def key_pairs_of_the_run() -> list[rsa.RSAPrivateKey]:
 @pytest.fixture(scope="session")
 def key_pair(key_pairs_of_the_run: list[rsa.RSAPrivateKey]) -> rsa.RSAPrivateKey:
     return key_pairs_of_the_run[0]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _a_private_key_is_parsed_once() -> Iterator[None]:
-    """The same few are unsealed in every test, and a parse, which proves the primes, costs more than most tests."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(key_pairs.serialization, "load_der_private_key", cache(key_pairs.serialization.load_der_private_key))
-        yield
 
 
 @pytest.fixture

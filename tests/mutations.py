@@ -700,8 +700,8 @@ MUTATIONS = (
     Mutation(
         "oauth/ceilings.py",
         "by its tag alone",
-        '        presented_tokens.read(form.optional("refresh_token"))\n',
-        '        form["refresh_token"]\n',
+        '        return presented_tokens.read(form.optional("refresh_token"))\n',
+        '        return RefreshToken(form["refresh_token"].encode(), generation=0)\n',
         "tests/oauth/test_ceilings.py",
     ),
     Mutation(
@@ -1223,6 +1223,13 @@ MUTATIONS = (
         "a short key",
         "if private_key.key_size < LEAST_RSA_BITS or private_key.public_key().public_numbers().e != 65537:",
         "if False:",
+        "tests/oauth/test_key_rotation.py",
+    ),
+    Mutation(
+        "oauth/key_pairs.py",
+        "its numbers are proven",
+        "serialization.load_pem_private_key(pem, password=None)",
+        "serialization.load_pem_private_key(pem, password=None, unsafe_skip_rsa_key_validation=True)",
         "tests/oauth/test_key_rotation.py",
     ),
     Mutation(

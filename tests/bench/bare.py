@@ -11,6 +11,7 @@ worker_class = "gthread"  # what the server's own worker does beyond it is a par
 threads = server.threads
 worker_tmp_dir = server.worker_tmp_dir
 preload_app = server.preload_app
+pre_fork = server.pre_fork  # where garbage is collected again
 keepalive = server.keepalive
 timeout = server.timeout
 limit_request_line = server.limit_request_line

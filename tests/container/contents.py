@@ -3,6 +3,7 @@
 import os
 import stat
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -45,13 +46,20 @@ def check(image: Image) -> list[str]:
     plain = [path for path in sources if not list((path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"))]
     assert plain == [], f"without bytecode: {plain}"
 
+    prefix = "/usr" if sys.base_prefix == "/usr" else "/usr/local"
+    library = image.tree.path(f"{prefix}/lib/python{sys.version_info[0]}.{sys.version_info[1]}")
+    imported = [*library.glob("*.py"), *library.glob("asyncio/*.py"), *library.glob("email/*.py")]
+    assert imported, f"where is Python's own library? Not in {library}"
+    plain = [path for path in imported if not list((path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"))]
+    assert plain == [], f"each start would compile {plain}"
+
     libraries = foreign_libraries(image)
     assert libraries == set(), f"the base image need not have {sorted(libraries)}"
     decoys = find(DECOY, image.tree.layers)
     assert decoys == [], f"let through: {decoys}"
     return [
         f"/app and /opt/venv: {len(files)} files, readable by the server's user and writable by root alone",
-        f"{len(sources)} modules of ours, with their bytecode",
+        f"{len(sources)} modules of ours, with their bytecode, and Python's own library with its",
         "the native libraries of the packages need nothing that Debian's smallest system has not",
         "none of the files that lie about in a checkout is in a layer",
     ]

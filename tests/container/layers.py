@@ -62,11 +62,16 @@ class Tree:
         (base / "tmp").chmod(0o1777)
         (base / "root").chmod(0o700)
         self._copy_pip_configuration(base / "root")
+        is_elsewhere = sys.base_prefix not in {"/usr", "/usr/local"}
+        if is_elsewhere:
+            _copy_python(base / "usr/local")
         self._mount(base)
         if sys.base_prefix == "/usr":
             run("chroot", str(self.root), "/usr/bin/python3", "-m", "venv", "/usr/local")
         else:
             run("chroot", str(self.root), "ldconfig")
+        if is_elsewhere:
+            run("chroot", str(self.root), "/usr/local/bin/python3", "-B", "-m", "ensurepip")
         self._unmount()
         self.base = base
 
@@ -85,11 +90,17 @@ class Tree:
         run("mount", "-t", "overlay", "-o", f"lowerdir={':'.join(below)},upperdir={upper},workdir={work}", "overlay", str(self.root))
         for source in ("/proc", "/dev"):
             run("mount", "--bind", source, str(self.path(source)))
-        if sys.base_prefix not in {"/usr", "/usr/local"}:
-            run("mount", "--bind", "-o", "ro", sys.base_prefix, str(self.root / "usr/local"))
 
     def _unmount(self) -> None:
         run("umount", "--recursive", str(self.root))
+
+
+def _copy_python(target: Path) -> None:
+    """As it is in the official image: by itself in that folder, without bytecode and tests of its own."""
+    target.mkdir(parents=True)
+    os.setxattr(target, "trusted.overlay.opaque", b"y")
+    left_out = shutil.ignore_patterns("__pycache__", "test", "tests", "idle_test", "site-packages", "share", "libpython*.a")
+    shutil.copytree(sys.base_prefix, target, symlinks=True, ignore=left_out, dirs_exist_ok=True)
 
 
 def run(*command: str) -> None:

@@ -62,7 +62,14 @@ class Server:
 
 
 @contextmanager
-def authserver(folder: Path, *, postgres_url: str | None = None, served_by: str = SERVED_BY, **variables: str) -> Iterator[Server]:
+def authserver(
+    folder: Path,
+    *,
+    postgres_url: str | None = None,
+    served_by: str = SERVED_BY,
+    configuration: str = "authserver/gunicorn.py",
+    **variables: str,
+) -> Iterator[Server]:
     """Bootstrap and serve in `folder`; `variables` are added to the environment, with the port for `{port}`.
 
     The database is a new one on `postgres_url`, on the server of the whole run when that is None, or SQLite when there is none.
@@ -84,7 +91,7 @@ def authserver(folder: Path, *, postgres_url: str | None = None, served_by: str 
         bootstrap_output = run([sys.executable, "manage.py", "bootstrap", "--demo"], cwd=ROOT, environment=environment)
         log = stack.enter_context(
             serving(
-                server_command(served_by),
+                server_command(served_by, configuration=configuration),
                 cwd=ROOT,
                 environment=environment,
                 log=folder / "server.log",
@@ -96,8 +103,9 @@ def authserver(folder: Path, *, postgres_url: str | None = None, served_by: str 
     assert not found, f"the server has logged {', '.join(found)}"
 
 
-def server_command(served_by: str = SERVED_BY) -> list[str]:
-    return [sys.executable, "-m", *MODULES[served_by]]
+def server_command(served_by: str = SERVED_BY, *, configuration: str = "authserver/gunicorn.py") -> list[str]:
+    """`configuration` is gunicorn's."""
+    return [sys.executable, "-m", *(("gunicorn", "-c", configuration) if served_by == "gunicorn" else MODULES[served_by])]
 
 
 def known_secrets(folder: Path, bootstrap_output: str, environment: dict[str, str]) -> dict[str, str]:

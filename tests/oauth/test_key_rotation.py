@@ -2,6 +2,7 @@
 
 import json
 import stat
+import time
 from datetime import timedelta
 
 import pytest
@@ -449,6 +450,28 @@ def test_a_key_that_is_too_weak_or_of_another_kind_is_refused(db, pem, private_k
         key_rotation.import_pem(pem(private_key), kid="")
 
     assert not SigningKey.objects.exists()
+
+
+def test_an_rsa_key_whose_numbers_do_not_belong_together_is_refused(db, pem, key_pair):
+    numbers = key_pair.private_numbers()
+    changed = rsa.RSAPrivateNumbers(numbers.p, numbers.q, numbers.d + 2, numbers.dmp1, numbers.dmq1, numbers.iqmp, numbers.public_numbers)
+
+    with pytest.raises(key_pairs.NotUsable):
+        key_rotation.import_pem(pem(changed.private_key(unsafe_skip_rsa_key_validation=True)), kid="")
+
+    assert not SigningKey.objects.exists()
+
+
+def test_a_key_that_was_sealed_here_is_opened_without_proving_it_anew(key_pair):
+    sealed = key_pairs.pair(key_pair)
+    began_at = time.thread_time()
+    opened = [key_pairs.unseal(key_pairs.seal(sealed), thumbprint=sealed.thumbprint) for _ in range(10)]
+    taken = time.thread_time() - began_at
+
+    began_at = time.thread_time()
+    key_pair.private_numbers().private_key()
+    assert taken < time.thread_time() - began_at
+    assert {key.private_numbers() for key in opened} == {key_pair.private_numbers()}
 
 
 def test_what_is_no_private_key_is_refused_with_a_reason(db, pem, tmp_path, signing_key):

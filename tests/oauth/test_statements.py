@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from oauth import clients, keys
+from oauth import clients, keys, refresh_tokens
 
 KEY = "a-key-of-sixteen-and-more"
 
@@ -25,6 +25,16 @@ def test_a_refresh_is_one_statement(warm, signed_in, refresh, count_statements):
 
     assert answer.status == 200
     assert len(statements) == 1
+
+
+def test_a_refresh_token_is_read_once(warm, signed_in, refresh, monkeypatch):
+    read, decode = [], refresh_tokens.decode
+    monkeypatch.setattr(refresh_tokens, "decode", lambda value, **kwargs: read.append(value) or decode(value, **kwargs))
+
+    answer = refresh(signed_in.body["refresh_token"])
+
+    assert answer.status == 200
+    assert read == [signed_in.body["refresh_token"]]
 
 
 def test_a_refresh_with_a_scope_is_two(warm, signed_in, refresh, count_statements):

@@ -77,6 +77,25 @@ def test_the_image_starts_as_an_unprivileged_number_and_says_where_it_listens(im
     assert image.command == ["gunicorn", "-c", "authserver/gunicorn.py"]
 
 
+def test_the_image_has_the_bytecode_of_what_a_start_imports_of_pythons_own_library(tmp_path: Path) -> None:
+    [command] = [
+        step.arguments for step in parse(read("Dockerfile"))[-1].steps if step.instruction == "RUN" and "compileall" in step.arguments
+    ]
+    bytecode = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    imported = (
+        "import sys, authserver.wsgi, gunicorn.app.wsgiapp; print(*(getattr(each, '__cached__', '') for each in [*sys.modules.values()]))"
+    )
+
+    subprocess.run(["/bin/sh", "-c", command], env=bytecode, check=True, timeout=100)
+
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", imported], cwd=ROOT, env=os.environ | bytecode, capture_output=True, text=True, check=True
+    )
+    library = [Path(name) for name in done.stdout.split() if f"/python{sys.version_info[0]}." in name and "/site-packages/" not in name]
+    assert len(library) > 150
+    assert [path for path in library if not path.is_file()] == []
+
+
 @pytest.mark.parametrize(
     ("status", "expected"),
     [(200, 0), (503, 1), (None, 1)],

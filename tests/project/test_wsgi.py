@@ -2,6 +2,7 @@
 
 import pytest
 from django.core.handlers.wsgi import WSGIHandler
+from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import StreamingHttpResponse
 
@@ -81,6 +82,19 @@ def test_what_a_path_has_in_it_is_not_kept(signing_key):
             list(machines(environ_of("GET", path), lambda status, headers, _=None: None))
 
     assert [*machines._found] == ["/api/v1/me"]
+
+
+@pytest.mark.parametrize(("broken", "looked_at"), [({}, 0), ({"errors_occurred": True}, 1), ({"autocommit": False}, 1)])
+def test_after_a_program_the_connections_are_looked_at_that_may_be_broken(signing_key, broken, looked_at, monkeypatch):
+    seen = []
+    monkeypatch.setattr(BaseDatabaseWrapper, "close_if_unusable_or_obsolete", lambda self: seen.append(self))
+
+    with monkeypatch.context() as meanwhile:
+        for name, value in ({"autocommit": True} | broken).items():  # the test has a transaction of its own
+            meanwhile.setattr(connection, name, value)
+        list(wsgi.machines(environ_of("GET", "/.well-known/jwks.json"), lambda status, headers, _=None: None))
+
+    assert len(seen) == looked_at
 
 
 def test_an_answer_that_is_sent_bit_by_bit_holds_its_thread_until_it_is_closed(monkeypatch):
