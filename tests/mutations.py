@@ -49,7 +49,7 @@ ADMIN_API = "tests/oauth/test_admin_api.py"
 DEVICES, DEVICE_GRANT, DEVICE_PAGE = "oauth/device_codes.py", "tests/oauth/test_device_grant.py", "tests/oauth/test_device_page.py"
 DEVICE_RACES = "tests/oauth/test_device_races.py"
 OLDER = "tests/oauth/test_older_service.py"
-GRANIAN = "tests/e2e/test_granian.py"
+RSGI = "tests/project/test_rsgi.py"
 
 MUTATIONS = (
     Mutation(
@@ -812,21 +812,21 @@ MUTATIONS = (
         "hyper takes a body with two lengths",
         'if "transfer-encoding" in headers:',
         "if False:",
-        GRANIAN,
+        RSGI,
     ),
     Mutation(
         "authserver/rsgi.py",
         "a value that is not ASCII is missing",
         "if len(named) != len(headers):",
         "if False:",
-        GRANIAN,
+        RSGI,
     ),
     Mutation(
         "authserver/rsgi.py",
         "X_Forwarded_For would be the variable",
         'if "_" in header:',
         "if False:",
-        GRANIAN,
+        RSGI,
     ),
     Mutation(
         "authserver/worker.py",

@@ -67,6 +67,7 @@ ON_SQLITE_ALONE = (
     "tests/project/test_page_middleware.py",
     "tests/project/test_pasted.py",
     "tests/project/test_patience.py",
+    "tests/project/test_rsgi.py",
     "tests/project/test_static_files.py",
     "tests/project/test_supply.py",
     "tests/project/test_systemd.py",

@@ -3,6 +3,8 @@
 import http.server
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -196,6 +198,20 @@ def test_the_image_is_built_with_what_traces_need_as_operations_says() -> None:
     assert [step.instruction for step in steps] == ["COPY", "RUN"]
     assert all("requirements-otel.txt" in step.arguments and "requirements.txt" not in step.arguments for step in steps)
     assert not Ignore(ignore).leaves_out("requirements-otel.txt")
+
+
+def test_the_image_serves_by_granian_as_operations_says(tmp_path: Path) -> None:
+    [command] = re.findall(r"^sed -i 's/.*granian.*' Dockerfile \.dockerignore$", read("docs/operations.md"), re.MULTILINE)
+    for name in ("Dockerfile", ".dockerignore"):
+        shutil.copy(ROOT / name, tmp_path)
+
+    subprocess.run(shlex.split(command), cwd=tmp_path, check=True)
+
+    dockerfile, ignore = ((tmp_path / name).read_text(encoding="utf-8") for name in ("Dockerfile", ".dockerignore"))
+    steps = [step for stage in parse(dockerfile) for step in stage.steps]
+    assert [step.instruction for step in steps if "requirements-granian.txt" in step.arguments] == ["COPY", "RUN"]
+    assert [step.arguments for step in steps if step.instruction == "CMD"] == ['["python", "-m", "authserver.granian"]']
+    assert not Ignore(ignore).leaves_out("requirements-granian.txt")
 
 
 @pytest.mark.parametrize(
