@@ -3,6 +3,7 @@
 Of Granian it takes what accepts, reads and writes, which is hyper; the processes are looked after here.
 """
 
+import argparse
 import ctypes
 import logging
 import os
@@ -15,9 +16,13 @@ import time
 from typing import Any
 
 from django.conf import settings
-from granian._granian import CallbackScheduler, RSGIWorker, SocketHolder, WorkerSignal
-from granian.http import HTTP1Settings
 from gunicorn.systemd import sd_notify
+
+try:
+    from granian._granian import CallbackScheduler, RSGIWorker, SocketHolder, WorkerSignal
+    from granian.http import HTTP1Settings
+except ModuleNotFoundError:
+    sys.exit("Granian is not installed: python -m pip install --require-hashes --requirement requirements-granian.txt")
 
 from authserver import draining
 from authserver import gunicorn as shared
@@ -142,6 +147,8 @@ def _worker(listener: socket.socket) -> Any:
 
 
 def main() -> None:
+    description = "Serve by Granian in gunicorn's place. It takes no options: the settings are those of docs/settings.md."
+    argparse.ArgumentParser(prog="python -m authserver.granian", description=description).parse_args()
     signal.pthread_sigmask(signal.SIG_BLOCK, {*TOLD_TO_STOP, signal.SIGCHLD})
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from authserver import wsgi  # noqa: F401 - loaded once, and shared by the processes

@@ -6,6 +6,8 @@ SERVED_BY=granian holds it to every other test of this folder and of tests/fault
 import secrets
 import socket
 import sqlite3
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -18,9 +20,10 @@ import psycopg
 import pytest
 
 from tests.e2e.calls import SIGN_IN_FORM, refresh, refresh_form, sign_in
-from tests.e2e.servers import Server, authserver
-from tests.e2e.wire import LAST_CHUNK, Answer, Wire, burst, chunks, form_request, token_head
+from tests.e2e.servers import ROOT, Server, authserver, clean_environment
+from tests.e2e.wire import LAST_CHUNK, ODD_HEADERS, Answer, Wire, burst, chunks, form_request, token_head
 from tests.faults.processes import Gunicorn
+from tests.postgres import free_port
 
 pytest.importorskip("granian")
 
@@ -69,6 +72,31 @@ def address_of_the_last_event(server: Server) -> str:
     return str(address)
 
 
+# --- Whoever starts it ----------------------------------------------------------------------------
+def start(*arguments: str, before: str = "pass") -> subprocess.CompletedProcess[str]:
+    program = f"import runpy, sys; {before}; sys.argv[1:] = {arguments}; runpy.run_module('authserver.granian', run_name='__main__')"
+    environment = clean_environment(ENVIRONMENT="development", AUTH_SERVICE__ENV_FILE="", AUTH_SERVICE__PORT=str(free_port()))
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_who_asks_for_help_is_told_that_there_are_no_options_and_nothing_is_served(tmp_path: Path) -> None:
+    helped, refused = start("--help"), start("--workers", "4")
+
+    assert (helped.returncode, refused.returncode) == (0, 2)
+    assert "It takes no options" in " ".join(helped.stdout.split())
+    assert "unrecognized arguments: --workers 4" in refused.stderr
+
+
+def test_where_it_is_not_installed_it_says_how() -> None:
+    done = start(before="sys.modules['granian'] = None")
+
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        "Granian is not installed: python -m pip install --require-hashes --requirement requirements-granian.txt"
+    )
+
+
 # --- Who sends ------------------------------------------------------------------------------------
 @pytest.mark.checklist(82)
 @pytest.mark.parametrize(
@@ -96,20 +124,7 @@ def test_a_header_that_the_server_could_not_see_is_refused(granian: Server, head
 
 
 @pytest.mark.checklist(17)
-@pytest.mark.parametrize(
-    "lines",
-    [
-        [f"X-Header-{number}: x" for number in range(200)],
-        [f"X-Header: {'x' * 65536}"],
-        ["Content-Type: application/x-www-form-urlencoded"],
-        ["Authorization: Basic YTpi", "Authorization: Basic YTpi"],
-        ["No colon in this line"],
-        ["Space before : the colon"],
-        ["Content-Length: 5"],
-        ["Host: mallory.example"],
-    ],
-    ids=lambda lines: lines[0][:20],
-)
+@pytest.mark.parametrize("lines", ODD_HEADERS, ids=lambda lines: lines[0][:20])
 def test_headers_that_nobody_sends_are_the_clients_mistake(granian: Server, lines: list[str]) -> None:
     answer, _ = ask(granian, token_head(LENGTH, *lines) + BODY)
 
@@ -166,7 +181,7 @@ def test_bodies_that_do_not_come_hold_no_thread_and_are_given_up(granian: Server
 
     assert statuses == {200}
     assert meanwhile < READ_SECONDS / 2
-    assert {answer.status for answer in answers if answer is not None} == {408}
+    assert [answer.status for answer in answers if answer is not None] == [408] * len(stalled)
     assert waited < READ_SECONDS + 10
 
 
@@ -215,7 +230,9 @@ def test_of_many_refreshes_of_one_token_at_once_one_is_answered(granian: Server,
 
     answers = burst(granian.port, [form_request(refresh_form(token))] * 12)
 
-    assert Counter(answer.status for answer in answers)[200] <= 1
+    statuses = Counter(answer.status for answer in answers)
+    assert statuses[200] == 1
+    assert set(statuses) <= {200, 400, 503}  # enough at once wait for the row to be told to come back
 
 
 def test_a_process_that_is_killed_is_replaced_however_often(granian: Server, http: httpx.Client) -> None:

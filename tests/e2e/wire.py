@@ -11,6 +11,17 @@ from typing import Any
 from urllib.parse import urlencode
 
 PATIENCE_SECONDS = 20
+# Lines that no client sends beside a form with its length: too many, too long, twice what may stand once, and what is no header.
+ODD_HEADERS = (
+    [f"X-Header-{number}: x" for number in range(200)],
+    [f"X-Header: {'x' * 65536}"],
+    ["Content-Type: application/x-www-form-urlencoded"],
+    ["Authorization: Basic YTpi", "Authorization: Basic YTpi"],
+    ["No colon in this line"],
+    ["Space before : the colon"],
+    ["Content-Length: 5"],
+    ["Host: mallory.example"],
+)
 
 
 @dataclass(frozen=True)
