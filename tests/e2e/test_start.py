@@ -18,6 +18,11 @@ from pathlib import Path
 globals().update(runpy.run_path("authserver/gunicorn.py"))
 _folder, _part, _begin, _end = Path({folder!r}), post_fork, post_worker_init, worker_exit
 
+def write(name, seen):
+    whole = _folder / f"{{name}}-{{os.getpid()}}"
+    whole.with_name(f".{{whole.name}}").write_text(json.dumps(seen))
+    whole.with_name(f".{{whole.name}}").rename(whole)  # who waits for it never reads a half
+
 def post_fork(server, worker):
     worker.had = set(sys.modules)
     (_folder / "master").write_text(str(os.getppid()))
@@ -25,10 +30,10 @@ def post_fork(server, worker):
 
 def post_worker_init(worker):
     _begin(worker)
-    (_folder / f"began-{{os.getpid()}}").write_text(json.dumps([gc.isenabled(), gc.get_freeze_count()]))
+    write("began", [gc.isenabled(), gc.get_freeze_count()])
 
 def worker_exit(server, worker):
-    (_folder / f"imported-{{os.getpid()}}").write_text(json.dumps(sorted(set(sys.modules) - worker.had)))
+    write("imported", sorted(set(sys.modules) - worker.had))
     _end(server, worker)
 """
 
@@ -48,7 +53,7 @@ def reload(folder):
     os.kill(int((folder / "master").read_text()), signal.SIGHUP)
     ended = folder / served.name.replace("began", "imported")
     for _ in range(400):
-        if ended.exists() and ended.read_text() and len(list(folder.glob("began-*"))) == 2:
+        if ended.exists() and len(list(folder.glob("began-*"))) == 2:
             return json.loads(ended.read_text())
         time.sleep(0.1)
     raise AssertionError("the processes have not changed")
