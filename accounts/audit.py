@@ -7,7 +7,7 @@ Raw SQL: the ORM composed the same statement anew for each event, at more than t
 import json
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
 from accounts import clock, statements
@@ -84,7 +84,27 @@ EVENTS = frozenset(
 )
 
 
-def record(
+class Fields(TypedDict, total=False):
+    """What is known of an event."""
+
+    actor_id: UUID | None
+    target: object
+    client_id: str
+    address: str | None
+    user_agent: str
+    error_id: str
+    detail: Mapping[str, Any] | None
+
+
+def record(event: str, **fields: Unpack[Fields]) -> None:
+    """Write one event, in the caller's transaction when there is one: an act and its record stand or fall together.
+
+    `detail` is JSON and holds no secret. Raises KeyError for an event that EVENTS does not name.
+    """
+    row(event, **fields).execute()
+
+
+def row(
     event: str,
     *,
     actor_id: UUID | None = None,
@@ -94,30 +114,27 @@ def record(
     user_agent: str = "",
     error_id: str = "",
     detail: Mapping[str, Any] | None = None,
-) -> None:
-    """Write one event, in the caller's transaction when there is one: an act and its record stand or fall together.
-
-    `detail` is JSON and holds no secret. Raises KeyError for an event that EVENTS does not name.
-    """
+) -> statements.Insert:
+    """The event for whoever writes it together with other rows; as `record` otherwise."""
     if event not in EVENTS:
         raise KeyError(event)
     parameters = {
         "now": clock.instant_parameter(),
         "event": event,
-        "actor_id": statements.uuid_parameter(actor_id),
-        "target": str(target),
-        "client_id": client_id,
-        "address": address,
-        "user_agent": user_agent[:200],
-        "error_id": error_id,
-        "detail": json.dumps(dict(detail or {})),
+        "event_actor": statements.uuid_parameter(actor_id),
+        "event_target": str(target),
+        "event_client": client_id,
+        "event_address": address,
+        "event_user_agent": user_agent[:200],
+        "event_error": error_id,
+        "event_detail": json.dumps(dict(detail or {})),
     }
-    statements.execute(_insert_sql(), parameters)
+    return statements.Insert(_insert_sql(statements.vendor()), parameters)
 
 
 @cache
-def _insert_sql() -> str:
+def _insert_sql(vendor: str) -> str:
     return f"""
         INSERT INTO accounts_auditevent (at, event, actor_id, target, client_id, address, user_agent, error_id, detail)
-        VALUES ({clock.instant_sql("now")}, %(event)s, %(actor_id)s, %(target)s, %(client_id)s, %(address)s, %(user_agent)s,
-                %(error_id)s, %(detail)s)"""  # noqa: S608 - constants
+        SELECT {clock.instant_sql("now")}, %(event)s, %(event_actor)s, %(event_target)s, %(event_client)s, %(event_address)s,
+               %(event_user_agent)s, %(event_error)s, %(event_detail)s"""

@@ -11,13 +11,14 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connectio
 from django.db.models.sql.compiler import SQLCompiler
 from django.http import HttpRequest
 
-from accounts import audit, clock, identifiers, lockout, metrics, passwords, roles, spraying, statements, throttling
+from accounts import audit, clock, identifiers, lockout, metrics, passwords, roles, sign_in_rows, spraying, statements, throttling
 from accounts.actors import Actor, user_agent
 from accounts.even_time import pace
 from accounts.hash_slots import Full, slots
 from accounts.lockout import Busy, Locked, Reservation
 from accounts.models import User
 from accounts.reconnect import with_reconnect
+from accounts.statements import Insert
 
 logger = logging.getLogger(__name__)
 
@@ -123,20 +124,21 @@ def abandon(authenticated: Authenticated) -> None:
     lockout.release(authenticated.reservation)
 
 
-def record_sign_in(authenticated: Authenticated) -> None:
-    """Stamp the sign-in of a user who was just verified, in the caller's transaction.
+def record_sign_in(authenticated: Authenticated, *rows: Insert) -> None:
+    """Stamp the sign-in of a user who was just verified, and write `rows`: all of it or nothing.
 
-    Raises AuthenticationFailed when the user was disabled or signed out everywhere since: the row decides, not what was read.
+    Raises lockout.Locked, and AuthenticationFailed when the user was disabled or signed out everywhere since: the row decides, not
+    what was read.
     """
-    user = authenticated.user
-    # SECURITY: is_active and session_epoch again, at the moment of writing.
-    sql = f"""
-        UPDATE accounts_user SET last_sign_in_at = {clock.instant_sql("now")}
-        WHERE id = %(id)s AND is_active AND session_epoch = %(epoch)s"""  # noqa: S608 - composed of constants
-    parameters = {"id": statements.uuid_parameter(user.pk), "epoch": user.session_epoch, "now": clock.instant_parameter()}
-    if not statements.execute(sql, parameters):
-        raise AuthenticationFailed("changed meanwhile", user=user)
-    accept(authenticated)
+    user, reservation = authenticated.user, authenticated.reservation
+    if not user.has_second_factor and sign_in_rows.write_at_once(user, reservation, rows):
+        return
+    with transaction.atomic():
+        if not sign_in_rows.stamp(user):
+            raise AuthenticationFailed("changed meanwhile", user=user)
+        accept(authenticated)
+        for row in rows:
+            row.execute()
 
 
 class Backend(ModelBackend):
@@ -153,9 +155,7 @@ class Backend(ModelBackend):
             if authenticated.user.has_second_factor:
                 accept(authenticated)
                 return authenticated.user
-            with transaction.atomic():
-                record_sign_in(authenticated)
-                _record(door, "succeeded", actor_id=authenticated.user.pk, target=authenticated.user.pk)
+            record_sign_in(authenticated, _event(door, "succeeded", actor_id=authenticated.user.pk, target=authenticated.user.pk))
         except AuthenticationFailed as failure:
             logger.info("sign-in refused", extra={"reason": failure.reason})
             if failure.to_record:
@@ -196,8 +196,12 @@ def _door(request: HttpRequest | None) -> Door:
     return Door("browser", address=meta.get("authserver.address"), user_agent="" if request is None else user_agent(request))
 
 
-def _record(door: Door, outcome: str, *, detail: dict[str, Any] | None = None, **fields: Any) -> None:
-    audit.record(
+def _record(door: Door, outcome: str, **fields: Any) -> None:
+    _event(door, outcome, **fields).execute()
+
+
+def _event(door: Door, outcome: str, *, detail: dict[str, Any] | None = None, **fields: Any) -> Insert:
+    return audit.row(
         f"user:sign_in:{outcome}", address=door.address, user_agent=door.user_agent, detail={"door": door.name} | (detail or {}), **fields
     )
 

@@ -21,7 +21,7 @@ KNOWN_FOR = timedelta(days=30)
 KNOWN_LANE_FAILURES = 100
 RECORD_EVERY = timedelta(minutes=1)
 
-_TABLE = "accounts_logincounter"
+TABLE = "accounts_logincounter"
 
 # Attempts that run now, and what becomes of them, in each database's own words for JSON.
 _JSON = {
@@ -69,6 +69,12 @@ def reserve(digest: bytes, *, source: str, user_id: UUID | None, attempt_id: str
     return tuple(is_known)
 
 
+def reserve_known(digest: bytes, *, source: str, attempt_id: str) -> bool:
+    """As `reserve`, if the source is known; False, and nothing has changed, if it is not, or its lane is locked or full."""
+    parameters = _parameters(digest, source=source, attempt_id=attempt_id)
+    return statements.execute(_reserve_known_sql(statements.vendor()), parameters) == 1
+
+
 def fail(digest: bytes, *, lane: str, attempt_id: str) -> Failed:
     """Turn an attempt into a failure; the last one that the lane allows locks it."""
     parameters = _parameters(digest, source=lane, attempt_id=attempt_id)
@@ -80,8 +86,7 @@ def fail(digest: bytes, *, lane: str, attempt_id: str) -> Failed:
 
 
 def release(digest: bytes, *, lane: str, attempt_id: str) -> None:
-    removed = _json("removed")
-    sql = f"UPDATE {_TABLE} SET in_flight = {removed} WHERE digest = %(digest)s AND source = %(source)s"  # noqa: S608 - composed of constants
+    sql = f"UPDATE {TABLE} SET {released()} WHERE digest = %(digest)s AND source = %(source)s"  # noqa: S608 - composed of constants
     statements.execute(sql, {"digest": digest, "source": lane, "attempt": attempt_id})
 
 
@@ -90,21 +95,37 @@ def forgive(digest: bytes, *, lane: str) -> int | None:
 
     None when it is locked.
     """
-    now = clock.instant_sql("now")
     sql = f"""
-        UPDATE {_TABLE}
-        SET failures = 0, window_started_at = NULL, locked_until = NULL, in_flight = '{{}}',
-            to_record = unrecorded, unrecorded = 0, recorded_at = NULL, last_success_at = {now}, used_at = {now}
-        WHERE digest = %(digest)s AND source = %(source)s AND (locked_until IS NULL OR locked_until <= {now})
+        UPDATE {TABLE} SET {forgiven()}
+        WHERE digest = %(digest)s AND source = %(source)s AND {is_open()}
         RETURNING to_record"""  # noqa: S608 - constants
     rows = statements.fetch(sql, {"digest": digest, "source": lane, "now": clock.instant_parameter()})
     return int(rows[0][0]) if rows else None
 
 
+def forgiven() -> str:
+    """What becomes of a lane's columns when the password was right."""
+    now = clock.instant_sql("now")
+    return (
+        "failures = 0, window_started_at = NULL, locked_until = NULL, in_flight = '{}',"
+        f" to_record = unrecorded, unrecorded = 0, recorded_at = NULL, last_success_at = {now}, used_at = {now}"
+    )
+
+
+def released() -> str:
+    """What becomes of a lane's columns when the attempt ended without a verdict."""
+    return f"in_flight = {_json('removed')}"
+
+
+def is_open() -> str:
+    """The condition that a lane is not locked."""
+    return f"({TABLE}.locked_until IS NULL OR {TABLE}.locked_until <= {clock.instant_sql('now')})"
+
+
 def clear(digest: bytes) -> int:
     """Forget all failures of a name, in every lane, in the caller's transaction; how many lanes were locked."""
     held = statements.fetch(
-        f"SELECT id, coalesce(locked_until > {clock.instant_sql('now')}, false) FROM {_TABLE} WHERE digest = %(digest)s"  # noqa: S608 - constants
+        f"SELECT id, coalesce(locked_until > {clock.instant_sql('now')}, false) FROM {TABLE} WHERE digest = %(digest)s"  # noqa: S608 - constants
         # In the order in which `reserve` takes them: the other way round would be a deadlock.
         f" ORDER BY source = '{EVERYWHERE}', source {_held('FOR NO KEY UPDATE')}",
         {"digest": digest, "now": clock.instant_parameter()},
@@ -121,8 +142,8 @@ def remove_idle(*, limit: int) -> int:
     longest = max(settings.RATE_LIMIT_PER_USERNAME.period, settings.BRUTE_FORCE_LOCKOUT_DURATION)
     # SKIP LOCKED: a lane that is held is not idle. Without it one that was waited for would go by what it was before.
     sql = f"""
-        DELETE FROM {_TABLE} WHERE id IN (
-            SELECT id FROM {_TABLE}
+        DELETE FROM {TABLE} WHERE id IN (
+            SELECT id FROM {TABLE}
             WHERE used_at < {clock.steady_sql("idle_since")} AND (last_success_at IS NULL OR used_at < {clock.steady_sql("known_since")})
             ORDER BY used_at LIMIT %(limit)s {_held("FOR UPDATE SKIP LOCKED")})"""  # noqa: S608 - composed of constants
     parameters = {
@@ -141,7 +162,7 @@ def locks(digest: bytes, *, source: str) -> list[tuple[datetime, int]]:
 
 def _json(word: str, **parts: str) -> str:
     now, expiry = clock.epoch_sql("epoch"), clock.epoch_sql("epoch_expiry")
-    return _JSON[statements.vendor()][word].format(table=_TABLE, now=now, expiry=expiry, **parts)
+    return _JSON[statements.vendor()][word].format(table=TABLE, now=now, expiry=expiry, **parts)
 
 
 def _is_known(row: str) -> str:
@@ -158,13 +179,13 @@ def _held(how: str) -> str:
 
 
 def _per_lane(*, wide: str, own: str) -> str:
-    return f"CASE {_TABLE}.source WHEN '{EVERYWHERE}' THEN {wide} ELSE {own} END"
+    return f"CASE {TABLE}.source WHEN '{EVERYWHERE}' THEN {wide} ELSE {own} END"
 
 
 def _failures() -> str:
     """Those within the lane's window, which begins with the first of them."""
     since = _per_lane(wide=clock.instant_sql("wide_since"), own=clock.instant_sql("own_since"))
-    return f"(CASE WHEN {_TABLE}.window_started_at > {since} THEN {_TABLE}.failures ELSE 0 END)"
+    return f"(CASE WHEN {TABLE}.window_started_at > {since} THEN {TABLE}.failures ELSE 0 END)"
 
 
 _LIMIT = f"({_per_lane(wide='%(wide_limit)s', own='%(own_limit)s')})"
@@ -172,36 +193,51 @@ _LIMIT = f"({_per_lane(wide='%(wide_limit)s', own='%(own_limit)s')})"
 
 @cache
 def _reserve_sql(vendor: str) -> str:
-    now, count, kept, first = clock.instant_sql("now"), _json("count"), _json("kept"), _json("first")
-    added = _json("added", kept=kept)
-    failures = _failures()
-    # SECURITY: one statement, whose condition is asked of the row after the wait for it: of a hundred at once no more
-    # get through than may fail. Where a lane has used up its failures but is not locked (any more), one at a time may try.
+    now, first = clock.instant_sql("now"), _json("first")
     return f"""
-        INSERT INTO {_TABLE}
+        INSERT INTO {TABLE}
             (digest, source, user_id, failures, in_flight, lane_failures, unrecorded, to_record, used_at)
         SELECT %(digest)s, lane.source, {_cast(vendor, "user_id", "uuid")}, 0, {first}, 0, 0, 0, {_cast_instant(vendor, now)}
         FROM (SELECT %(source)s AS source UNION ALL SELECT '{EVERYWHERE}') AS lane
         WHERE lane.source <> '{EVERYWHERE}' OR NOT EXISTS (
-            SELECT 1 FROM {_TABLE} AS known WHERE known.digest = %(digest)s AND known.source = %(source)s AND {_is_known("known")})
-        ON CONFLICT (digest, source) DO UPDATE
-        SET in_flight = {added}, used_at = {now},
-            window_started_at = CASE WHEN {failures} = 0 THEN NULL ELSE {_TABLE}.window_started_at END,
-            failures = {failures}
-        WHERE ({_TABLE}.locked_until IS NULL OR {_TABLE}.locked_until <= {now})
-          AND {count} < CASE WHEN {failures} < {_LIMIT} THEN {_LIMIT} - {failures} ELSE 1 END
-        RETURNING source, coalesce({_is_known(_TABLE)}, false)"""  # noqa: S608 - composed of constants
+            SELECT 1 FROM {TABLE} AS known WHERE known.digest = %(digest)s AND known.source = %(source)s AND {_is_known("known")})
+        ON CONFLICT (digest, source) DO UPDATE SET {_counted()} WHERE {_has_room()}
+        RETURNING source, coalesce({_is_known(TABLE)}, false)"""  # noqa: S608 - composed of constants
+
+
+@cache
+def _reserve_known_sql(vendor: str) -> str:
+    return f"""
+        UPDATE {TABLE} SET {_counted()}
+        WHERE digest = %(digest)s AND source = %(source)s AND {_is_known(TABLE)} AND {_has_room()}"""  # noqa: S608 - composed of constants
+
+
+def _counted() -> str:
+    """What becomes of a lane's columns when an attempt begins."""
+    added, failures = _json("added", kept=_json("kept")), _failures()
+    return (
+        f"in_flight = {added}, used_at = {clock.instant_sql('now')}, failures = {failures},"
+        f" window_started_at = CASE WHEN {failures} = 0 THEN NULL ELSE {TABLE}.window_started_at END"
+    )
+
+
+def _has_room() -> str:
+    """The condition that a lane is not locked, and that no more attempts run in it than may fail."""
+    count, failures = _json("count"), _failures()
+    # SECURITY: in the statement that counts, whose condition is asked of the row after the wait for it: of a hundred at once no more
+    # get through than may fail. Where a lane has used up its failures but is not locked (any more), one at a time may try.
+    return f"({is_open()} AND {count} < CASE WHEN {failures} < {_LIMIT} THEN {_LIMIT} - {failures} ELSE 1 END)"
 
 
 @cache
 def _fail_sql(vendor: str) -> str:
     now, removed, failures = clock.instant_sql("now"), _json("removed"), f"({_failures()} + 1)"
     is_last = f"{failures} >= {_LIMIT}"
-    is_due = f"({_TABLE}.recorded_at IS NULL OR {_TABLE}.recorded_at <= {clock.instant_sql('record_since')} OR {is_last})"
-    lane_goes_on = f"{_TABLE}.lane_started_at > {clock.instant_sql('known_since')}"
+    is_due = f"({TABLE}.recorded_at IS NULL OR {TABLE}.recorded_at <= {clock.instant_sql('record_since')} OR {is_last})"
+    lane_goes_on = f"{TABLE}.lane_started_at > {clock.instant_sql('known_since')}"
     # A source's own lane starts at nothing after its lock. The wide one keeps its window: after it, one try a lock.
     return f"""
-        UPDATE {_TABLE}
+        UPDATE {TABLE}
         SET in_flight = {removed}, used_at = {now},
             failures = CASE WHEN {is_last} AND source <> '{EVERYWHERE}' THEN 0 ELSE {failures} END,
             window_started_at = CASE WHEN {is_last} AND source <> '{EVERYWHERE}' THEN NULL
@@ -220,10 +256,10 @@ def _fail_sql(vendor: str) -> str:
 def _locks_sql(vendor: str) -> str:
     now = clock.instant_sql("now")
     return f"""
-        SELECT locked_until, {now} FROM {_TABLE}
+        SELECT locked_until, {now} FROM {TABLE}
         WHERE digest = %(digest)s AND locked_until > {now}
           AND (source = %(source)s OR (source = '{EVERYWHERE}' AND NOT EXISTS (
-            SELECT 1 FROM {_TABLE} AS known
+            SELECT 1 FROM {TABLE} AS known
             WHERE known.digest = %(digest)s AND known.source = %(source)s AND {_is_known("known")})))"""  # noqa: S608 - composed of constants
 
 

@@ -1,6 +1,7 @@
 """Carry out raw SQL, for the statements that the ORM cannot say, or composes anew at a price that each sign-in or refresh would pay."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,17 @@ _PARTS = """
     WITH RECURSIVE tree (id) AS (
         SELECT %(table)s::regclass::oid UNION ALL SELECT inhrelid FROM pg_inherits JOIN tree ON inhparent = tree.id
     ), parts AS (SELECT * FROM pg_class JOIN tree ON oid = tree.id WHERE relkind = 'r')"""
+
+
+@dataclass(frozen=True, repr=False)
+class Insert:
+    """A row that is to be written: `INSERT INTO … SELECT …`, so that ` FROM` another statement's rows may follow."""
+
+    sql: str
+    parameters: Mapping[str, Any]
+
+    def execute(self) -> None:
+        execute(self.sql, self.parameters)
 
 
 @cache

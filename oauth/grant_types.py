@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 
 from accounts import audit, authentication, lockout
 from accounts.authentication import Authenticated, Door
+from accounts.statements import Insert
 from oauth import access_tokens, authorization_codes, clients, device_codes, id_tokens, keys, scopes, sessions
 from oauth.access_tokens import Signer
 from oauth.authorization_codes import Exchange
@@ -66,18 +66,17 @@ def password(request: TokenRequest) -> TokenResponse:
     try:
         authenticated = verify_password(identifier, password=secret, door=_door(request))
         _ensure_password_suffices(authenticated)
-        with transaction.atomic():
-            authentication.record_sign_in(authenticated)
-            issued = sessions.open(
-                authenticated.user,
-                role_names=authenticated.role_names,
-                client=request.client,
-                scope=scope,
-                amr="pwd",
-                origin=request.origin,
-                auth_time=request.now,
-            )
-            _record_sign_in(request, "succeeded", actor_id=authenticated.user.pk, target=issued.claims.sid)
+        issued, session = sessions.new(
+            authenticated.user,
+            role_names=authenticated.role_names,
+            client=request.client,
+            scope=scope,
+            amr="pwd",
+            origin=request.origin,
+            auth_time=request.now,
+        )
+        event = _sign_in_event(request, "succeeded", actor_id=authenticated.user.pk, target=issued.claims.sid)
+        authentication.record_sign_in(authenticated, session, event)
     except authentication.AuthenticationFailed as failure:
         refusal = InvalidGrant(failure.reason, user_id=failure.user.pk if failure.user else None)
         if failure.to_record:
@@ -187,11 +186,11 @@ def _refuse_password_alone(authenticated: Authenticated, reason: str) -> None:
 
 
 def _record_failed_sign_in(request: TokenRequest, refusal: OAuthError, *, detail: dict[str, Any]) -> None:
-    _record_sign_in(request, "failed", target=refusal.user_id or "", error_id=refusal.error_id, detail=detail)
+    _sign_in_event(request, "failed", target=refusal.user_id or "", error_id=refusal.error_id, detail=detail).execute()
 
 
-def _record_sign_in(request: TokenRequest, outcome: str, **fields: Any) -> None:
-    audit.record(
+def _sign_in_event(request: TokenRequest, outcome: str, **fields: Any) -> Insert:
+    return audit.row(
         f"user:sign_in:{outcome}",
         client_id=request.client.client_id,
         address=request.origin.address,

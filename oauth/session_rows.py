@@ -16,6 +16,7 @@ from django.db import connection
 from accounts import clock, roles, statements
 from accounts.models import User
 from accounts.reconnect import with_reconnect
+from accounts.statements import Insert
 from oauth.models import Client
 from oauth.refresh_tokens import RefreshToken
 
@@ -75,16 +76,15 @@ def _columns(vendor: str) -> str:
 
 
 @cache
-def _open_sql(vendor: str, *, has_end: bool) -> str:
+def _new_sql(vendor: str, *, has_end: bool) -> str:
     now, expiry = clock.instant_sql("now"), clock.instant_sql("expiry")
     end = clock.instant_sql("end") if has_end else "NULL"
     return f"""
         INSERT INTO oauth_session
             (id, user_id, user_epoch, client_id, scope, generation, created_at, refreshed_at, expires_at, ends_at,
              revoked_reason, audience, auth_time, amr, address, user_agent)
-        VALUES
-            (%(id)s, %(user)s, %(user_epoch)s, %(client)s, %(scope)s, 0, {now}, {now}, {expiry}, {end},
-             '', %(audience)s, %(auth_time)s, %(amr)s, %(address)s, %(user_agent)s)"""  # noqa: S608 - composed of constants
+        SELECT %(id)s, %(user)s, %(user_epoch)s, %(client)s, %(scope)s, 0, {now}, {now}, {expiry}, {end},
+               '', %(audience)s, %(auth_time)s, %(amr)s, %(address)s, %(user_agent)s"""
 
 
 @cache
@@ -113,7 +113,7 @@ def _look_sql(vendor: str) -> str:
         FROM oauth_session WHERE id = %(id)s"""  # noqa: S608 - composed of constants
 
 
-def open(
+def new(
     session_id: uuid.UUID,
     *,
     user: User,
@@ -125,8 +125,8 @@ def open(
     expires_after: timedelta,
     ends_after: timedelta | None,
     origin: Origin,
-) -> None:
-    """Write the row of a session that begins, of a user as they stood when they were verified, in the caller's transaction."""
+) -> Insert:
+    """The row of a session that begins, of a user as they stood when they were verified."""
     parameters = {
         "id": statements.uuid_parameter(session_id),
         "user": statements.uuid_parameter(user.pk),
@@ -143,7 +143,7 @@ def open(
     }
     if ends_after is not None:
         parameters["end"] = clock.instant_parameter(plus=ends_after)
-    statements.execute(_open_sql(statements.vendor(), has_end=ends_after is not None), parameters)
+    return Insert(_new_sql(statements.vendor(), has_end=ends_after is not None), parameters)
 
 
 def advance(attempt: Attempt, *, expected: int) -> SessionRow | None:

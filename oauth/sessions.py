@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NotRequired, TypedDict, Unpack
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, transaction
@@ -21,6 +21,7 @@ from accounts.actors import Actor
 from accounts.addresses import network_of
 from accounts.models import User
 from accounts.reconnect import with_reconnect
+from accounts.statements import Insert
 from oauth import foreign_tokens, presented_tokens, refresh_tokens, scopes, session_rows
 from oauth.access_tokens import SessionClaims
 from oauth.errors import InvalidGrant, InvalidScope, InvalidTarget
@@ -50,7 +51,26 @@ class Issued:
     refresh_token_value: str
 
 
-def open(
+class Opening(TypedDict):
+    """How a session begins."""
+
+    role_names: Sequence[str]
+    client: Client
+    scope: str
+    amr: str
+    origin: Origin
+    auth_time: datetime
+    audience: NotRequired[str]
+
+
+def open(user: User, **how: Unpack[Opening]) -> Issued:
+    """A new session of this user, in the caller's transaction."""
+    issued, row = new(user, **how)
+    row.execute()
+    return issued
+
+
+def new(
     user: User,
     *,
     role_names: Sequence[str],
@@ -60,11 +80,11 @@ def open(
     origin: Origin,
     auth_time: datetime,
     audience: str = "",
-) -> Issued:
-    """A new session of this user, who proved at `auth_time` who they are, through this client; in the caller's transaction."""
+) -> tuple[Issued, Insert]:
+    """A new session of this user, who proved at `auth_time` who they are, through this client, and its row, which is not written yet."""
     token = RefreshToken(secrets.token_bytes(refresh_tokens.HANDLE_BYTES), generation=0)
     lifetime, cap = client.refresh_lifetime, settings.SESSION_MAX_AGE
-    session_rows.open(
+    row = session_rows.new(
         token.session_id,
         user=user,
         client=client,
@@ -77,7 +97,7 @@ def open(
         origin=origin,
     )
     claims = SessionClaims(sid=token.session_id, roles=role_names, auth_time=auth_time, amr=amr.split())
-    return Issued(user.pk, scope, audience, claims, refresh_tokens.encode(token, keys=settings.TOKEN_KEYS))
+    return Issued(user.pk, scope, audience, claims, refresh_tokens.encode(token, keys=settings.TOKEN_KEYS)), row
 
 
 def refresh(

@@ -712,7 +712,7 @@ MUTATIONS = (
         "tests/accounts/test_lockout.py",
     ),
     Mutation(
-        "accounts/login_lanes.py", "one statement, whose condition", "AND {count} < CASE", "AND 0 < CASE", "tests/accounts/test_lockout.py"
+        "accounts/login_lanes.py", "in the statement that counts", "AND {count} < CASE", "AND 0 < CASE", "tests/accounts/test_lockout.py"
     ),
     Mutation(
         "accounts/authentication.py",
@@ -861,16 +861,16 @@ MUTATIONS = (
         "tests/accounts/test_authentication.py",
     ),
     Mutation(
-        "accounts/authentication.py",
+        "accounts/sign_in_rows.py",
         "is_active and session_epoch again",
-        " AND session_epoch = %(epoch)s",
+        " AND accounts_user.session_epoch = %(user_epoch)s",
         "",
         "tests/oauth/test_password_grant.py",
     ),
     Mutation(
-        "accounts/authentication.py",
+        "accounts/sign_in_rows.py",
         "is_active and session_epoch again",
-        " AND is_active AND",
+        " AND accounts_user.is_active AND",
         " AND",
         "tests/oauth/test_password_grant.py",
     ),

@@ -1,0 +1,152 @@
+"""What a sign-in writes: all of it or nothing, in one statement or step by step (accounts/sign_in_rows.py)."""
+
+import time
+from datetime import timedelta
+
+import pytest
+from django.db import connection, transaction
+from django.db.models import F
+
+from accounts import audit, clock, login_lanes, sign_in_rows
+from accounts.authentication import AuthenticationFailed, record_sign_in
+from accounts.lockout import Locked
+from accounts.models import AuditEvent, LoginCounter, User
+from tests.accounts.attempts import authenticate
+from tests.conftest import PASSWORD
+from tests.threads import at_once
+
+pytestmark = pytest.mark.django_db
+
+HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
+on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
+
+
+def event(user, number=1):
+    return audit.row("user:sign_in:succeeded", actor_id=user.pk, target=f"the {number}.", address=HERE, detail={"door": "token"})
+
+
+def verified(address=HERE):
+    return authenticate("alice", password=PASSWORD, address=address)
+
+
+def lanes():
+    return {row.source: row for row in LoginCounter.objects.all()}
+
+
+def written():
+    """What there is of sign-ins."""
+    return User.objects.get().last_sign_in_at, AuditEvent.objects.filter(event="user:sign_in:succeeded").count()
+
+
+@pytest.fixture(params=["at once", "step by step"])
+def way(request, monkeypatch):
+    if request.param == "step by step":
+        monkeypatch.setattr(sign_in_rows, "write_at_once", lambda *_: False)
+    elif connection.vendor == "postgresql":
+        write, done = sign_in_rows.write_at_once, []
+        monkeypatch.setattr(sign_in_rows, "write_at_once", lambda *given: done.append(write(*given)) or done[-1])
+        return done
+    return []
+
+
+def test_both_ways_leave_the_same(alice, way):
+    for address in (HERE, HERE, ELSEWHERE):
+        record_sign_in(verified(address), event(alice, 1), event(alice, 2))
+
+    assert all(way)
+    at, events = written()
+    assert clock.now() - at < timedelta(minutes=1)
+    assert events == 6
+    row = AuditEvent.objects.filter(target="the 2.").first()
+    assert (row.actor_id, row.event, row.address, row.detail) == (alice.pk, "user:sign_in:succeeded", HERE, {"door": "token"})
+    assert {source: (lane.failures, lane.in_flight, lane.locked_until) for source, lane in lanes().items()} == {
+        HERE: (0, {}, None),
+        ELSEWHERE: (0, {}, None),
+        login_lanes.EVERYWHERE: (0, {}, None),
+    }
+    assert lanes()[HERE].last_success_at <= lanes()[ELSEWHERE].last_success_at
+    assert lanes()[login_lanes.EVERYWHERE].last_success_at is None
+
+
+def test_of_others_that_run_everywhere_none_is_released(alice, way):
+    running = verified(ELSEWHERE)
+
+    record_sign_in(verified(HERE), event(alice))
+
+    assert {source: [*lane.in_flight] for source, lane in lanes().items()} == {
+        HERE: [],
+        ELSEWHERE: [running.reservation.id],
+        login_lanes.EVERYWHERE: [running.reservation.id],
+    }
+
+
+@pytest.mark.parametrize(
+    "change", [{"is_active": False}, {"session_epoch": F("session_epoch") + 1}], ids=["disabled", "signed out everywhere"]
+)
+def test_of_one_who_may_not_sign_in_any_more_nothing_is_written(alice, way, change):
+    authenticated = verified()
+    User.objects.update(**change)
+
+    with pytest.raises(AuthenticationFailed, match="changed meanwhile"):
+        record_sign_in(authenticated, event(alice))
+
+    assert written() == (None, 0)
+    assert [*lanes()[HERE].in_flight] == [authenticated.reservation.id]
+
+
+def test_in_a_lane_that_was_locked_meanwhile_nothing_is_written(alice, way):
+    authenticated = verified()
+    LoginCounter.objects.filter(source=HERE).update(locked_until=clock.now() + timedelta(minutes=15))
+
+    with pytest.raises(Locked):
+        record_sign_in(authenticated, event(alice))
+
+    assert written() == (None, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_that_cannot_be_written_takes_all_of_it_back(alice, way):
+    authenticated, broken = verified(), event(alice)
+    broken.parameters["event_detail"] = "no JSON"
+
+    with pytest.raises(Exception, match=r"(?i)json"):
+        record_sign_in(authenticated, event(alice), broken)
+
+    assert written() == (None, 0)
+    assert lanes()[HERE].last_success_at is None
+
+
+@on_postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("change", "signs_in"), [({"name": "Alicia"}, True), ({"is_active": False}, False)], ids=["renamed", "disabled"])
+def test_the_row_decides_as_it_is_after_a_wait_for_it(alice, way, change, signs_in):
+    """Somebody changes the user and has not committed yet when the sign-in is written."""
+    authenticated = verified()
+
+    def change_slowly():
+        with transaction.atomic():
+            User.objects.update(**change)
+            time.sleep(0.5)
+
+    def sign_in_meanwhile():
+        time.sleep(0.2)
+        return record_sign_in(authenticated, event(alice))
+
+    results = at_once(change_slowly, sign_in_meanwhile, refusals=(AuthenticationFailed,))
+
+    at, events = written()
+    assert (at is not None, events) == (signs_in, int(signs_in))
+    assert isinstance(results[1], AuthenticationFailed) is not signs_in
+    assert {name: getattr(User.objects.get(), name) for name in change} == change
+
+
+@on_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_sign_ins_of_one_user_at_once_all_end_well(alice, way):
+    ready = [verified(f"192.0.2.{number}") for number in range(1, 5)]
+
+    results = at_once(*[lambda one=one: record_sign_in(one, event(alice)) for one in ready])
+
+    assert results == [None] * 4
+    assert written()[1] == 4
+    assert all(lane.in_flight == {} for lane in lanes().values())
