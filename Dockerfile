@@ -25,6 +25,13 @@ RUN secret() { python -c 'import secrets; print(secrets.token_urlsafe(48))'; } &
 RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash . && \
     chmod -R u=rwX,go=rX .
 
+# Argon2 for processors that have AVX2 or AVX-512. For others, and for other machines than x86-64, nothing is built, and libsodium hashes
+# passwords. The image of Python that is not slim has a compiler.
+FROM python:${PYTHON_VERSION} AS argon2
+WORKDIR /build
+COPY deploy/build_argon2.py ./
+RUN python build_argon2.py /opt/argon2
+
 FROM python:${PYTHON_VERSION}-slim
 LABEL org.opencontainers.image.title="authserver" \
       org.opencontainers.image.description="An OAuth 2 authorization server" \
@@ -34,11 +41,14 @@ LABEL org.opencontainers.image.title="authserver" \
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin authserver
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    AUTH_SERVICE__LIBARGON2=libargon2-hwcaps.so.1
 # The base image comes without the bytecode of Python's own library, and nobody here may write it: each start, and each health check,
 # would compile anew what it imports.
 RUN python -m compileall -q -x '/(site-packages|tests?)/' --invalidation-mode unchecked-hash \
         "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
+COPY --from=argon2 /opt/argon2 /usr/local/lib
+RUN ldconfig
 WORKDIR /app
 COPY --from=builder /opt/venv /opt/venv
 COPY --from=builder /app /app

@@ -10,14 +10,18 @@ READY := $(or $(AUTH_SERVICE__DATA_DIR),data)/.ready-$(firstword $(shell printf 
 INSTALL = $(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python -r
 
 BENCH = $(if $(JSON),--json) $(if $(DB),--db $(DB)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(USERS),--users $(USERS)) \
-	$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(BASE),--base $(BASE)) $(if $(SERVER),--server $(SERVER))
+	$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(BASE),--base $(BASE)) $(if $(SERVER),--server $(SERVER)) $(if $(ARGON2),--argon2 $(ARGON2))
+
+BUILT_ARGON2 := build/argon2/.built
+# What is measured hashes by it where there is a compiler.
+BENCH_ARGON2 := $(if $(filter libsodium,$(ARGON2)),,$(if $(shell command -v cc 2>/dev/null),$(BUILT_ARGON2)))
 
 GROWTH = $(if $(JSON),--json) $(if $(USERS),--users $(USERS)) $(if $(SESSIONS),--sessions $(SESSIONS)) $(if $(ENDED),--ended $(ENDED)) \
 	$(if $(REFRESHES),--refreshes $(REFRESHES)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-.PHONY: help run test demo hostile bench bench-growth bench-admin bench-instances screenshots check manifests format translations conformance lock clean bom audit licences faults
+.PHONY: help run test demo hostile argon2 bench bench-growth bench-admin bench-instances screenshots check manifests format translations conformance lock clean bom audit licences faults
 help: ## list the targets
-	@grep -hE "^[a-z-]+:.*##" $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
+	@grep -hE "^[a-z0-9-]+:.*##" $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
 
 run: .venv/.run $(READY) ## serve on 127.0.0.1:8003 with demo data, on SQLite
 	@exec env ENVIRONMENT=development $(BIN)/gunicorn -c authserver/gunicorn.py
@@ -34,7 +38,9 @@ hostile: .venv/.dev ## attack it: fuzzing, kill -9, races, copies, each SECURITY
 faults: .venv/.dev ## break the database, its replica, disks, a pooler and workers under load, and print what it cost (RESTARTS=20)
 	@$(BIN)/python tests/faults/run.py
 
-bench: .venv/.dev ## measure the server beside what bounds it, or beside another revision (BASE=main)
+argon2: $(BUILT_ARGON2) ## build a faster Argon2 into build/argon2; needs a C compiler
+
+bench: .venv/.dev $(BENCH_ARGON2) ## measure the server beside what bounds it, or beside another revision (BASE=main)
 	@$(BIN)/python -m tests.bench $(BENCH)
 
 bench-growth: .venv/.dev ## measure among a million users and ten million sessions (USERS=, SESSIONS=, ENDED=)
@@ -105,6 +111,10 @@ clean: ## remove the environment and the development database
 
 .venv/.dev: requirements-dev.txt .venv/.uv
 	@$(INSTALL) requirements-dev.txt
+	@touch $@
+
+$(BUILT_ARGON2): deploy/build_argon2.py | .venv/.uv
+	@$(BIN)/python $< $(@D)
 	@touch $@
 
 $(READY): $(wildcard accounts/migrations/*.py oauth/migrations/*.py .env) oauth/demo.py | .venv/.run

@@ -147,6 +147,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- Passwords ---------------------------------------------------------------------------------
 ARGON2_MEMORY_KIB = env.integer("AUTH_SERVICE__ARGON2_MEMORY_KIB", default=19456, least=8192, most=1048576)
 ARGON2_TIME_COST = env.integer("AUTH_SERVICE__ARGON2_TIME_COST", default=2, least=1, most=16)
+LIBARGON2 = env.text("AUTH_SERVICE__LIBARGON2", default="")  # a path, or a name for the system's loader (accounts.libargon2)
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["accounts.authentication.Backend"]
 PASSWORD_HASHERS = [

@@ -49,6 +49,7 @@ ADMIN_API = "tests/oauth/test_admin_api.py"
 DEVICES, DEVICE_GRANT, DEVICE_PAGE = "oauth/device_codes.py", "tests/oauth/test_device_grant.py", "tests/oauth/test_device_page.py"
 DEVICE_RACES = "tests/oauth/test_device_races.py"
 OLDER = "tests/oauth/test_older_service.py"
+LIBARGON2 = "tests/accounts/test_libargon2_hashes.py"
 RSGI = "tests/project/test_rsgi.py"
 
 MUTATIONS = (
@@ -839,6 +840,34 @@ MUTATIONS = (
         "authserver/env.py", "the value itself", "a value of {len(value)} characters", "the value {value}", "tests/project/test_env.py"
     ),
     Mutation("authserver/env.py", "what stands in it", "has several lines", "is {value!r}", "tests/project/test_env.py"),
+    Mutation(
+        "accounts/hashers.py",
+        "in constant time",
+        "            return secrets.compare_digest(self.encode(password, own[3]), encoded)",
+        "            return self.encode(password, own[3]) == encoded",
+        LIBARGON2,
+    ),
+    Mutation(
+        "accounts/libargon2.py",
+        "private",
+        "flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS",
+        "flags=mmap.MAP_SHARED | mmap.MAP_ANONYMOUS",
+        LIBARGON2,
+    ),
+    Mutation(
+        "accounts/libargon2.py",
+        "another tag for the same password",
+        "        if (vector, own) != (_VECTOR, of_libsodium):",
+        "        if False:",
+        LIBARGON2,
+    ),
+    Mutation(
+        "accounts/libargon2.py",
+        "what a password was hashed with is wiped",
+        "        if memory.mapped[:] != bytes(memory.kib * 1024):",
+        "        if False:",
+        LIBARGON2,
+    ),
     Mutation(
         "accounts/authentication.py",
         "the same work",

@@ -91,6 +91,7 @@ def run_as_composed(image: Image, services: dict[str, compose.Service], *, opera
     server.run("python", "manage.py", "shell", "-c", make_user)
     assert "Read-only file system" in server.fail("touch", "/app/written", "/opt/venv/written", "/etc/written")
     assert server.fail(*image.config.health_command).startswith("no answer")
+    say(f"passwords are hashed by {hashed_by(server)}")
 
     begun = time.monotonic()
     with server.serving() as process:
@@ -106,6 +107,17 @@ def run_as_composed(image: Image, services: dict[str, compose.Service], *, opera
     for line in server.log.read_text(encoding="utf-8").splitlines():
         json.loads(line)
     return server.log
+
+
+def hashed_by(server: Container) -> str:
+    """The library for this machine's processor."""
+    code = "from accounts import libargon2; libargon2.named(); print(open('/proc/self/maps').read())"
+    loaded = set(re.findall(r"\S+/libargon2\S+", server.run("python", "manage.py", "shell", "-c", code)))
+    if "avx2" not in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
+        return "libsodium"
+    [library] = loaded
+    assert library in {f"/usr/local/lib/glibc-hwcaps/{level}/libargon2-hwcaps.so.1" for level in ("x86-64-v3", "x86-64-v4")}, loaded
+    return library
 
 
 def run_as_pod(image: Image, service: compose.Service, *, operator: Path, database_url: str) -> Path:

@@ -20,6 +20,6 @@ ALL = (
             neighbours.redis,
         ),
     ),
-    Group(gates=(), checks=(work.hashing, neighbours.mail_server, neighbours.admin)),
+    Group(gates=(), checks=(work.hashing, work.argon2, neighbours.mail_server, neighbours.admin)),
     Group(gates=(outside.issuer,), checks=(outside.key_set, outside.https, outside.plain_http, outside.proxy)),
 )

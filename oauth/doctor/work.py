@@ -1,14 +1,15 @@
 """What the server does by itself: keys take turns, what is old goes, mails leave, passwords are hashed in time."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.contrib.auth.hashers import get_hasher
 from django.db.models import Max
+from nacl import pwhash
 
-from accounts import clock, encryption, hash_slots, outbox
+from accounts import clock, encryption, hash_slots, libargon2, outbox
 from accounts import second_factors as factors
 from accounts.clock import Instant
 from accounts.models import Outbox
@@ -21,6 +22,7 @@ OVERDUE = timedelta(hours=1)  # a server that runs does it within a minute
 OLD_WITHOUT_ROTATION = timedelta(days=365)
 MAILS_WAIT = timedelta(minutes=15)
 SLOW_HASH_SECONDS = 0.5
+SLOWER_THAN_LIBSODIUM = 1.25
 
 
 def signing_keys() -> Iterator[Finding]:
@@ -128,3 +130,44 @@ def _seconds_of_a_hash() -> float:
     hasher, began_at = get_hasher(), time.perf_counter()
     hasher.encode("a password that is nobody's", hasher.salt())
     return time.perf_counter() - began_at
+
+
+def argon2() -> Iterator[Finding]:
+    """Whether the library that is named is used, and faster than libsodium here: one that was built for any processor is not."""
+    mend = "Build it for this processor (docs/operations.md: A faster Argon2), or take AUTH_SERVICE__LIBARGON2 away."
+    try:
+        library = libargon2.named()
+    except libargon2.Unproven as error:
+        yield fail("argon2", f"{settings.LIBARGON2} is no Argon2 that serves, and the server does not start: {error}.", mend=mend)
+        return
+    if library is not None:
+        yield judge_argon2(library.name, _cpu_seconds(_hash_by(library)), of_libsodium=_cpu_seconds(_hash_by_libsodium), mend=mend)
+    elif settings.LIBARGON2:
+        yield warn("argon2", f"{settings.LIBARGON2} cannot be loaded here, and libsodium computes.", mend=mend)
+    else:
+        yield ok("argon2", "libsodium computes.")
+
+
+def judge_argon2(name: str, seconds: float, *, of_libsodium: float, mend: str) -> Finding:
+    found = f"{name} computes, and takes {1000 * seconds:.0f} ms of a core where libsodium takes {1000 * of_libsodium:.0f}."
+    return ok("argon2", found) if seconds <= SLOWER_THAN_LIBSODIUM * of_libsodium else warn("argon2", found, mend=mend)
+
+
+def _hash_by(library: libargon2.Library) -> Callable[[], bytes]:
+    memory_kib, passes = settings.ARGON2_MEMORY_KIB, settings.ARGON2_TIME_COST
+    return lambda: library.argon2id(b"a password", bytes(16), memory_kib=memory_kib, passes=passes, length=32)
+
+
+def _hash_by_libsodium() -> bytes:
+    memory, passes = settings.ARGON2_MEMORY_KIB * 1024, settings.ARGON2_TIME_COST
+    return pwhash.argon2id.kdf(32, b"a password", bytes(16), memlimit=memory, opslimit=passes)
+
+
+def _cpu_seconds(compute: Callable[[], bytes]) -> float:
+    """The best of three, after one that maps memory."""
+    times = []
+    for _ in range(4):
+        began_at = time.thread_time()
+        compute()
+        times.append(time.thread_time() - began_at)
+    return min(times[1:])

@@ -29,7 +29,8 @@ def measure(options: Options, *, say: Callable[[str], None]) -> dict[str, Any]:
         sites = []
         for label, root, served_by in (("base", base_root, "gunicorn"), ("here", server.ROOT, options.served_by)):
             say(f"{options.users} users for {label}")
-            site = server.site(label, stores, folder / label, root=root, users=options.users, starts=1, served_by=served_by)
+            argon2 = server.argon2(options.argon2, root=root)
+            site = server.site(label, stores, folder / label, root=root, users=options.users, starts=1, served_by=served_by, **argon2)
             sites.append(stack.enter_context(site))
         found: dict[str, dict[str, list[dict[str, Any]]]] = {name: {site.label: [] for site in sites} for name in LOADS}
         failures = []
@@ -44,7 +45,7 @@ def measure(options: Options, *, say: Callable[[str], None]) -> dict[str, Any]:
             "at": machine.now(),
             **machine.revision(server.ROOT),
             "base": machine.revision(base_root)["revision"],
-            "machine": machine.described(stores),
+            "machine": machine.described(stores) | {"argon2": {site.label: machine.argon2_of(site.served.pid) for site in sites}},
             "options": asdict(options) | {"rounds": rounds},
             "comparison": {name: compared(sides["base"], sides["here"]) for name, sides in found.items()},
             "failures": failures,
@@ -66,7 +67,11 @@ def worktree(revision: str, folder: Path) -> Iterator[Path]:
 
 def as_text(run: dict[str, Any]) -> str:
     """One line a figure: base, here, and how much of the base's that is."""
-    lines = [f"here: {run['revision']}{' with changes' if run['dirty'] else ''}, base: {run['base']}, {run['machine']['cpu']}\n"]
+    argon2 = run["machine"]["argon2"]
+    lines = [
+        f"here: {run['revision']}{' with changes' if run['dirty'] else ''}, base: {run['base']}, {run['machine']['cpu']}",
+        f"passwords: by {argon2['here']} here, by {argon2['base']} in the base\n",
+    ]
     rows = [
         (f"{name} {figure}", *(each[side] for side in ("base", "here", "ratio")))
         for name, figures in run["comparison"].items()

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from deploy import build_argon2
 from tests.bench.server import Stores, postgres_version
 
 
@@ -24,6 +25,13 @@ def described(stores: Stores) -> dict[str, Any]:
         if stores.postgres_url
         else f"SQLite {_sqlite_version()}",
     }
+
+
+def argon2_of(pid: int) -> str:
+    """What a server hashes passwords by: the library that it has loaded, for which kind of processor, or libsodium."""
+    maps = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+    loaded = {Path(line.split()[-1]) for line in maps.splitlines() if line.endswith(build_argon2.NAME)}
+    return next((f"{path.name} for {path.parent.name}" for path in loaded), "libsodium")
 
 
 def revision(root: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ class Options:
     rounds: int
     base: str
     served_by: str
+    argon2: str
     as_json: bool
 
 
@@ -28,8 +29,9 @@ def read(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--rounds", type=int, default=3, help="turns that the loads take")
     parser.add_argument("--base", default="", help="a revision to compare with, in turns")
     parser.add_argument("--server", choices=tuple(MODULES), default="gunicorn", help="what serves it")
+    parser.add_argument("--argon2", choices=("built", "libsodium"), default="built", help="what hashes: what make argon2 built, if it did")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     found = parser.parse_args(arguments)
     if found.users < 64 or found.seconds <= 0 or found.rounds < 1:
         parser.error("USERS begins at 64, SECONDS above 0, ROUNDS at 1")
-    return Options(found.db, found.users, found.seconds, found.rounds, found.base, found.server, found.json)
+    return Options(found.db, found.users, found.seconds, found.rounds, found.base, found.server, found.argon2, found.json)

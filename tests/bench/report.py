@@ -64,6 +64,7 @@ def as_text(run: Mapping[str, Any]) -> str:
     changed = ", with changes" if run["dirty"] else ""
     blocks = [
         f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, {machine['database']}\n"
+        f"passwords by {machine['argon2']}, huge pages {machine['huge_pages']}\n"
         f"revision {run['revision']}{changed}, "
         f"{run['processes']} processes, {run['options']['users']} users, {run['options']['seconds']:g} seconds of each load",
         table(("", *COLUMNS), [(name, *(figures[column] for column in COLUMNS)) for name, figures in run["phases"].items()]),

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
+from deploy import build_argon2
 from tests.bench import kinds
 from tests.bench.connections import balanced
 from tests.bench.cpu import Spent, cpu_seconds, spent_by
@@ -130,6 +131,14 @@ def site(
         median = sorted([*tried, served], key=lambda each: each.start_seconds)[len(tried) // 2]
         served = Served(port, served.pid, median.start_seconds, median.start_cpu_seconds)
         yield Site(label, served, users, secret, stores, environment)
+
+
+def argon2(wanted: str, *, root: Path) -> dict[str, str]:
+    """The variables of a server that hashes by what `make argon2` has built: none where it has not, or `root` knows no such setting."""
+    built = ROOT / "build" / "argon2"
+    if wanted == "libsodium" or not built.is_dir() or "AUTH_SERVICE__LIBARGON2" not in (root / "authserver/settings.py").read_text("utf-8"):
+        return {}
+    return {"AUTH_SERVICE__LIBARGON2": build_argon2.NAME, "LD_LIBRARY_PATH": str(built)}
 
 
 @contextmanager

@@ -42,6 +42,7 @@ def measure(options: Options, *, say: Callable[[str], None]) -> dict[str, Any]:
                 users=options.users,
                 starts=options.rounds,
                 served_by=options.served_by,
+                **server.argon2(options.argon2, root=server.ROOT),
             )
         )
         bare = stack.enter_context(server.bare_site(folder / "bare", processes=len(children_of(site.served.pid))))
@@ -52,7 +53,7 @@ def measure(options: Options, *, say: Callable[[str], None]) -> dict[str, Any]:
         run = {
             "at": machine.now(),
             **machine.revision(server.ROOT),
-            "machine": machine.described(stores),
+            "machine": machine.described(stores) | {"argon2": machine.argon2_of(site.served.pid)},
             "options": asdict(options),
             "processes": len(children_of(site.served.pid)),
             "phases": {name: figures_of(each) for name, each in measured.items()},

@@ -33,7 +33,7 @@ def check(image: Image) -> list[str]:
     app, environment = image.tree.path("/app"), image.tree.path("/opt/venv")
     names = {path.name for path in app.iterdir()}
     assert names == NEEDED | MADE, f"/app has {sorted(names)}"
-    assert [path.name for path in (app / "deploy").iterdir() if path.suffix == ".py"] == ["healthcheck.py"]
+    assert sorted(path.name for path in (app / "deploy").iterdir() if path.suffix == ".py") == ["build_argon2.py", "healthcheck.py"]
 
     files = list(walk(app, environment))
     for path in files:

@@ -11,7 +11,7 @@ from django.db import OperationalError, connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import override_settings
 
-from accounts import clock, hash_slots, outbox
+from accounts import clock, hash_slots, libargon2, outbox
 from accounts.clock import Instant
 from accounts.models import Outbox
 from authserver import __version__
@@ -378,6 +378,41 @@ def test_a_hash_takes_its_time_on_this_machine(settings):
 )
 def test_hashes_that_take_too_long_for_those_who_wait_are_told(seconds, slots, waiting, level):
     assert work.judge_hashing(seconds, slots=slots, waiting=waiting, processes=1).level is level
+
+
+@pytest.fixture
+def name_argon2(settings):
+    """Name a library that computes password hashes, as an operator would."""
+
+    def name(value):
+        settings.LIBARGON2 = str(value)
+        libargon2.named.cache_clear()
+
+    yield name
+    libargon2.named.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("value", "level", "text"),
+    [
+        ("", Level.OK, "libsodium computes."),
+        ("/nowhere/libargon2.so", Level.WARN, "/nowhere/libargon2.so cannot be loaded here"),
+        ("libc.so.6", Level.FAIL, "the server does not start: it has no argon2_ctx"),
+    ],
+    ids=["none", "missing", "another library"],
+)
+def test_it_is_told_who_computes_hashes(name_argon2, value, level, text):
+    name_argon2(value)
+
+    told, said = found(work.argon2)
+
+    assert told is level
+    assert text in said
+
+
+@pytest.mark.parametrize(("seconds", "level"), [(0.01, Level.OK), (0.02, Level.OK), (0.03, Level.WARN)])
+def test_a_library_that_is_slower_than_libsodium_is_told(seconds, level):
+    assert work.judge_argon2("libargon2", seconds, of_libsodium=0.02, mend="Build it.").level is level
 
 
 # --- Whom it works with --------------------------------------------------------------------------

@@ -45,7 +45,8 @@ def test_what_bounds_the_server_stands_beside_it(run):
 
 
 def test_a_run_tells_where_and_of_what_it_is(run):
-    assert set(run["machine"]) == {"cpu", "cores", "memory_gb", "kernel", "python", "huge_pages", "database"}
+    assert set(run["machine"]) == {"cpu", "cores", "memory_gb", "kernel", "python", "huge_pages", "database", "argon2"}
+    assert run["machine"]["argon2"] == "libsodium" or run["machine"]["argon2"].startswith("libargon2-hwcaps.so.1 for x86-64-v")
     assert re.fullmatch(r"[0-9a-f]{12}|unknown", run["revision"])
     assert run["dirty"] in {True, False}
     assert run["pss_mb"]["master"] > 0

@@ -65,11 +65,17 @@ def test_the_image_says_its_version_and_takes_the_python_that_the_tests_run_on(i
     project = tomllib.loads(read("pyproject.toml"))
 
     assert image.labels["org.opencontainers.image.version"] == project["project"]["version"]
-    assert {stage.base for stage in parse(read("Dockerfile"))} == {f"python:{project['tool']['mypy']['python_version']}-slim"}
+    python = f"python:{project['tool']['mypy']['python_version']}"
+    assert {stage.name: stage.base for stage in parse(read("Dockerfile"))} == {
+        "builder": f"{python}-slim",
+        "argon2": python,
+        "": f"{python}-slim",
+    }
 
 
-def test_no_setting_and_so_no_secret_stands_in_the_image(image: Config) -> None:
-    assert image.environment.keys() == {"PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"}
+def test_no_setting_but_the_name_of_a_library_and_so_no_secret_stands_in_the_image(image: Config) -> None:
+    assert image.environment.keys() == {"PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "AUTH_SERVICE__LIBARGON2"}
+    assert image.environment["AUTH_SERVICE__LIBARGON2"] == "libargon2-hwcaps.so.1"
 
 
 def test_the_image_starts_as_an_unprivileged_number_and_says_where_it_listens(image: Config) -> None:

@@ -249,7 +249,7 @@ def refusals(parent: type[OAuthError]) -> Iterator[type[OAuthError]]:
 
 
 def make_targets() -> set[str]:
-    return set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
+    return set(re.findall(r"^([a-z0-9-]+):", read("Makefile"), re.MULTILINE))
 
 
 # --- What the pages say --------------------------------------------------------------------------
