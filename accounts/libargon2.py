@@ -29,7 +29,7 @@ class Unproven(Exception):
 
 
 class _Context(ctypes.Structure):
-    """argon2_context of argon2.h, at the library's version 20190702 (ABI 1)."""
+    """argon2_context of argon2.h (ABI 1)."""
 
     _fields_ = (
         ("out", ctypes.c_char_p),

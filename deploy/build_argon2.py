@@ -16,6 +16,7 @@ from pathlib import Path
 # The C sources as they lie in a package that is locked anyway, by the hash of its source distribution in requirements-dev.txt.
 PACKAGE, VERSION = "argon2-cffi-bindings", "26.2.0"
 SHA256 = "f21ab89bb9850f32b9ca038d9961424bb0d3669d579cbbbfed068cffa6fc0643"
+OF_ARGON2 = "f57e61e19229e23c4445b85494dbf7c07de721cb"  # the commit of the sources themselves
 NAME = "libargon2-hwcaps.so.1"
 BACKEND = "scikit_build_core.build"  # what its pyproject.toml names
 LEVELS = {"x86-64-v3": "__AVX2__", "x86-64-v4": "__AVX512F__"}  # of the x86-64 psABI, and what src/opt.c looks for

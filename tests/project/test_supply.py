@@ -8,6 +8,7 @@ from importlib.metadata import PathDistribution
 
 import pytest
 
+from deploy import build_argon2
 from tests.supply import audit, bill, licences, locked
 from tests.supply.locked import Package
 
@@ -138,10 +139,11 @@ def test_each_licence_with_conditions_is_named_on_the_page_and_still_needed():
 def test_the_bill_lists_what_is_locked_with_its_hashes_licence_and_dependencies(tmp_path):
     packages = locked.read()
 
-    assert bill.write(packages, tmp_path / "build" / "bill.json") == len(packages)
+    assert bill.write(packages, tmp_path / "build" / "bill.json") == len(packages) + 1
     written = json.loads((tmp_path / "build" / "bill.json").read_text())
 
     components = {component["name"]: component for component in written["components"]}
+    argon2 = components.pop("libargon2")
     wants = {entry["ref"]: entry.get("dependsOn", []) for entry in written["dependencies"]}
     [redis] = [package for package in packages if package.name == "redis"]
     assert (written["bomFormat"], written["specVersion"]) == ("CycloneDX", "1.6")
@@ -153,6 +155,10 @@ def test_the_bill_lists_what_is_locked_with_its_hashes_licence_and_dependencies(
     assert components["redis"]["purl"] in wants[components["django-redis"]["purl"]]
     assert components["django"]["purl"] in wants["authserver"]
     assert components["redis"]["purl"] not in wants["authserver"]
+    assert (argon2["purl"], argon2["scope"]) == (f"pkg:github/p-h-c/phc-winner-argon2@{build_argon2.OF_ARGON2}", "optional")
+    assert argon2["licenses"] == [{"expression": "CC0-1.0 OR Apache-2.0"}]
+    assert argon2["properties"][0]["value"].endswith(build_argon2.SHA256)
+    assert argon2["purl"] in wants["authserver"]
     assert (components["redis"]["scope"], components["opentelemetry-sdk"]["scope"]) == ("required", "optional")
     # What is for other machines is on the list, and says so.
     assert (components["colorama"]["scope"], components["colorama"]["properties"][0]["value"]) == ("optional", "sys_platform == 'win32'")

@@ -1,4 +1,4 @@
-"""Write the bill of materials, build/authserver.cdx.json: CycloneDX 1.6, of what the lock files of the server hold."""
+"""Write the bill of materials, build/authserver.cdx.json: CycloneDX 1.6, of what the lock files hold and the image compiles."""
 
 import sys
 from pathlib import Path
@@ -13,6 +13,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
 from authserver import __version__
+from deploy import build_argon2
 from tests.supply.licences import licence_of
 from tests.supply.locked import OURS, ROOT, RUNTIME, Package, read
 
@@ -39,6 +40,22 @@ def component_of(package: Package, *, is_required: bool) -> Component:
     )
 
 
+def compiled() -> Component:
+    """Argon2's library, as deploy/build_argon2.py makes it of the sources in a package."""
+    purl = PackageURL("github", namespace="p-h-c", name="phc-winner-argon2", version=build_argon2.OF_ARGON2)
+    source = PackageURL("pypi", name=build_argon2.PACKAGE, version=build_argon2.VERSION)
+    return Component(
+        type=ComponentType.LIBRARY,
+        bom_ref=str(purl),
+        name="libargon2",
+        version=build_argon2.OF_ARGON2,
+        purl=purl,
+        scope=ComponentScope.OPTIONAL,
+        licenses=[_licences.make_with_expression("CC0-1.0 OR Apache-2.0")],
+        properties=[Property(name=f"{OURS}:source", value=f"{source} sha256:{build_argon2.SHA256}")],
+    )
+
+
 def bill_of(packages: list[Package]) -> Bom:
     root = Component(
         type=ComponentType.APPLICATION,
@@ -49,11 +66,12 @@ def bill_of(packages: list[Package]) -> Bom:
     )
     required = {package.name for package in read(RUNTIME)}
     components = {package.name: component_of(package, is_required=package.name in required) for package in packages}
-    bom = Bom(components=components.values())
+    argon2 = compiled()
+    bom = Bom(components=[*components.values(), argon2])
     bom.metadata.component = root
     for owner, component in {OURS: root, **components}.items():
         wanted = [components[package.name] for package in packages if owner in package.wanted_by]
-        bom.register_dependency(component, wanted)
+        bom.register_dependency(component, [*wanted, argon2] if owner == OURS else wanted)
     return bom
 
 
