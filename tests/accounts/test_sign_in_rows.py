@@ -57,6 +57,7 @@ def test_both_ways_leave_the_same(alice, way):
     at, events = written()
     assert clock.now() - at < timedelta(minutes=1)
     assert events == 6
+    assert {*AuditEvent.objects.values_list("target", flat=True)} == {"the 1.", "the 2."}
     row = AuditEvent.objects.filter(target="the 2.").first()
     assert (row.actor_id, row.event, row.address, row.detail) == (alice.pk, "user:sign_in:succeeded", HERE, {"door": "token"})
     assert {source: (lane.failures, lane.in_flight, lane.locked_until) for source, lane in lanes().items()} == {
@@ -107,7 +108,7 @@ def test_in_a_lane_that_was_locked_meanwhile_nothing_is_written(alice, way):
 @pytest.mark.django_db(transaction=True)
 def test_a_row_that_cannot_be_written_takes_all_of_it_back(alice, way):
     authenticated, broken = verified(), event(alice)
-    broken.parameters["event_detail"] = "no JSON"
+    broken.parameters["detail"] = "no JSON"
 
     with pytest.raises(Exception, match=r"(?i)json"):
         record_sign_in(authenticated, event(alice), broken)
