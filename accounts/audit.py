@@ -121,13 +121,13 @@ def row(
     parameters = {
         "now": clock.instant_parameter(),
         "event": event,
-        "event_actor": statements.uuid_parameter(actor_id),
-        "event_target": str(target),
-        "event_client": client_id,
-        "event_address": address,
-        "event_user_agent": user_agent[:200],
-        "event_error": error_id,
-        "event_detail": json.dumps(dict(detail or {})),
+        "actor_id": statements.uuid_parameter(actor_id),
+        "target": str(target),
+        "client_id": client_id,
+        "address": address,
+        "user_agent": user_agent[:200],
+        "error_id": error_id,
+        "detail": json.dumps(dict(detail or {})),
     }
     return statements.Insert(_insert_sql(statements.vendor()), parameters)
 
@@ -136,5 +136,5 @@ def row(
 def _insert_sql(vendor: str) -> str:
     return f"""
         INSERT INTO accounts_auditevent (at, event, actor_id, target, client_id, address, user_agent, error_id, detail)
-        SELECT {clock.instant_sql("now")}, %(event)s, %(event_actor)s, %(event_target)s, %(event_client)s, %(event_address)s,
-               %(event_user_agent)s, %(event_error)s, %(event_detail)s"""
+        SELECT {clock.instant_sql("now")}, %(event)s, %(actor_id)s, %(target)s, %(client_id)s, %(address)s, %(user_agent)s,
+               %(error_id)s, %(detail)s"""

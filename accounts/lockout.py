@@ -70,9 +70,10 @@ def reserve(name: str, *, user: User | None, address: str | None) -> Reservation
     # SECURITY: user name and e-mail of one account are one lane, or an attacker would have twice the tries.
     digest, source = digest_of(name) if user_id is None else digest_of_user(user_id), source_of(address)
     attempt_id = f"a{secrets.token_hex(8)}"
-    # Mostly the source is known and its lane is free: one statement, and no transaction around it. Who never signed in has no such source.
-    if user is not None and user.last_sign_in_at and login_lanes.reserve_known(digest, source=source, attempt_id=attempt_id):
-        return Reservation(digest, attempt_id, source, (source,), user.pk)
+    # SECURITY: of every name, though nobody's has no known source: or the time of a refusal tells who has signed in before.
+    if login_lanes.reserve_known(digest, source=source, attempt_id=attempt_id):
+        # Mostly the source is known and its lane is free: one statement, and no transaction around it.
+        return Reservation(digest, attempt_id, source, (source,), user_id)
     # Both lanes or none: a refusal rolls back what the other lane was given.
     with transaction.atomic():
         lanes = login_lanes.reserve(digest, source=source, user_id=user_id, attempt_id=attempt_id)

@@ -29,8 +29,8 @@ def write_at_once(user: User, reservation: Reservation, rows: Sequence[Insert]) 
     if statements.vendor() != "postgresql":
         return False
     parameters = _parameters(user) | {"digest": reservation.digest, "source": reservation.source, "attempt": reservation.id}
-    for row in rows:
-        parameters |= row.parameters
+    for number, row in enumerate(rows):
+        parameters |= {_in_row(number, name): value for name, value in row.parameters.items()}
     sql = _at_once_sql(tuple(row.sql for row in rows), is_everywhere=login_lanes.EVERYWHERE in reservation.lanes)
     return statements.fetch_one(sql, parameters) is not None
 
@@ -39,10 +39,16 @@ def _parameters(user: User) -> dict[str, object]:
     return {"user": statements.uuid_parameter(user.pk), "user_epoch": user.session_epoch, "now": clock.instant_parameter()}
 
 
+def _in_row(number: int, name: str) -> str:
+    """A row's parameter within the one statement: two rows may call theirs alike, and mean different things."""
+    return f"row_{number}_{name}"
+
+
 @cache
 def _at_once_sql(inserts: tuple[str, ...], *, is_everywhere: bool) -> str:
     lane, now = login_lanes.TABLE, clock.instant_sql("now")
-    rows = "".join(f", row_{number} AS ({insert} FROM held)" for number, insert in enumerate(inserts))
+    named = [insert.replace("%(", "%(" + _in_row(number, "")) for number, insert in enumerate(inserts)]
+    rows = "".join(f", row_{number} AS ({insert} FROM held)" for number, insert in enumerate(named))
     released = f"UPDATE {lane} SET {login_lanes.released()} FROM held WHERE digest = %(digest)s AND source = '{login_lanes.EVERYWHERE}'"  # noqa: S608 - constants
     # Both rows are held before anything is written, in the order of the steps: their conditions are asked again after a wait for them.
     return f"""

@@ -111,7 +111,7 @@ def _open(code: AuthorizationCode, *, client: Client, origin: Origin) -> session
         user = may_sign_in.with_role_names().first()
         if user is None:
             raise InvalidGrant("user disabled or signed out since the code was issued", user_id=code.user_id)
-        issued = sessions.open(
+        issued, session = sessions.new(
             user,
             role_names=roles.parse_names(user.role_names_json),
             client=client,
@@ -121,6 +121,7 @@ def _open(code: AuthorizationCode, *, client: Client, origin: Origin) -> session
             auth_time=code.auth_time,
             origin=origin,
         )
+        session.execute()
         # SECURITY: the database decides which of several exchanges is the one; the others' sessions go with their transactions.
         waiting = AuthorizationCode.objects.filter(pk=code.pk, session_id=None, expires_at__gt=Instant())
         if not waiting.update(session_id=issued.claims.sid):

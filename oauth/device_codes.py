@@ -194,7 +194,7 @@ def _open(row: DeviceCode, *, client: Client, origin: Origin) -> sessions.Issued
     if not scope:
         raise InvalidGrant("the client has none of the scopes any more", user_id=user.pk)
     with transaction.atomic():
-        issued = sessions.open(
+        issued, session = sessions.new(
             user,
             role_names=tuple(user.roles.order_by("name").values_list("name", flat=True)),
             client=client,
@@ -203,6 +203,7 @@ def _open(row: DeviceCode, *, client: Client, origin: Origin) -> sessions.Issued
             auth_time=row.auth_time,
             origin=origin,
         )
+        session.execute()
         # SECURITY: own columns in the WHERE decide which of several polls is the one; the session of a loser is rolled back.
         consumed = DeviceCode.objects.filter(pk=row.pk, decision=APPROVED, expires_at__gt=Instant()).update(decision=CONSUMED)
         if not consumed:

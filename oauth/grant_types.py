@@ -1,7 +1,7 @@
 """One function per grant_type, and the table of them (RFC 6749 §4.1, §4.3, §4.4, §6; RFC 8628 §3.4).
 
 A grant takes the form and the authenticated client and returns what the client gets. Whatever signs
-somebody in ends in `sessions.open`.
+somebody in ends in `sessions.new`.
 """
 
 from collections.abc import Callable

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NotRequired, TypedDict, Unpack
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, transaction
@@ -49,25 +49,6 @@ class Issued:
     audience: str
     claims: SessionClaims
     refresh_token_value: str
-
-
-class Opening(TypedDict):
-    """How a session begins."""
-
-    role_names: Sequence[str]
-    client: Client
-    scope: str
-    amr: str
-    origin: Origin
-    auth_time: datetime
-    audience: NotRequired[str]
-
-
-def open(user: User, **how: Unpack[Opening]) -> Issued:
-    """A new session of this user, in the caller's transaction."""
-    issued, row = new(user, **how)
-    row.execute()
-    return issued
 
 
 def new(

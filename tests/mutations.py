@@ -716,6 +716,13 @@ MUTATIONS = (
         "accounts/login_lanes.py", "in the statement that counts", "AND {count} < CASE", "AND 0 < CASE", "tests/accounts/test_lockout.py"
     ),
     Mutation(
+        "accounts/lockout.py",
+        "of every name, though",
+        "if login_lanes.reserve_known(",
+        "if user is not None and user.last_sign_in_at and login_lanes.reserve_known(",
+        "tests/accounts/test_lockout.py",
+    ),
+    Mutation(
         "accounts/authentication.py",
         "before any hash is computed",
         "lockout.reserve(name, user=user, address=door.address)",

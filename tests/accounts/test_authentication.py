@@ -119,7 +119,7 @@ def test_a_user_with_their_roles_is_one_statement_and_the_reservation_another(al
     with count_statements() as of_an_unknown_source:
         authenticate("alice", password=PASSWORD, address="192.0.2.2")
 
-    assert len(of_the_first) == (3 if connection.vendor == "postgresql" else 5)
+    assert len(of_the_first) == (4 if connection.vendor == "postgresql" else 6)
     assert (len(of_a_known_source), len(of_an_unknown_source)) == (2, 3)
 
 

@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from accounts import clock, lockout
 from accounts.actors import Actor
 from accounts.lockout import Busy, Locked
-from accounts.models import AuditEvent, LoginCounter
+from accounts.models import AuditEvent, LoginCounter, User
 from accounts.pruning import Pruning
 from tests.threads import at_once
 
@@ -339,11 +339,30 @@ def test_the_counter_tells_nothing_of_what_was_typed():
 
 
 @pytest.mark.parametrize("address", [None, HERE, "2001:db8::1"])
-def test_a_reservation_takes_one_statement(count_statements, address):
-    with count_statements() as statements:
-        lockout.reserve("alice", user=None, address=address)
+def test_a_reservation_takes_one_statement_where_the_source_is_known_and_two_elsewhere(count_statements, address):
+    with count_statements() as from_unknown:
+        lockout.release(lockout.reserve("alice", user=None, address=address))
+    succeed(address=address)
+    with count_statements() as from_known:
+        lockout.release(lockout.reserve("alice", user=None, address=address))
 
-    assert len(statements) == 1
+    assert (len(from_unknown), len(from_known)) == (2 + 2, 1 + 1)
+
+
+def test_a_refusal_takes_the_same_statements_whoever_it_is(alice, bob, count_statements):
+    """Or its time tells of a name that it is somebody's, who has signed in before."""
+    User.objects.filter(pk=alice.pk).update(last_sign_in_at=clock.now())
+    alice.refresh_from_db()
+
+    def refuse(**who):
+        with count_statements() as of_a_failure:
+            fail_once(**who)
+        fail_times(4, **who)
+        with count_statements() as of_a_lock, pytest.raises(Locked):
+            lockout.reserve("alice", address=HERE, **who)
+        return len(of_a_failure), len(of_a_lock)
+
+    assert refuse(user=alice) == refuse(user=bob) == refuse(user=None)
 
 
 def test_lanes_that_decide_nothing_any_more_are_removed(later, alice):

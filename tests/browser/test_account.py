@@ -36,7 +36,7 @@ def portal(make_client):
 def session(alice, portal):
     """Alice is signed in to the portal on her telephone, and has let it read her data."""
     consents.give(alice, client=portal, scope="openid email api:read", actor={"actor_id": alice.pk, "address": None, "user_agent": ""})
-    issued = sessions.open(
+    issued, row = sessions.new(
         alice,
         role_names=(),
         client=portal,
@@ -45,6 +45,7 @@ def session(alice, portal):
         origin=Origin("2001:db8:85a3:8d3:1319:8a2e:370:7348", PHONE),
         auth_time=clock.now(),
     )
+    row.execute()
     return Session.objects.get(pk=issued.claims.sid)
 
 

@@ -32,9 +32,10 @@ def signed_in_to(signing_key, portal, alice):
     """Alice's session at the portal, and its two tokens."""
 
     def open_one(scope=SCOPES, *, client=portal, audience="codelab-api"):
-        issued = sessions.open(
+        issued, row = sessions.new(
             alice, role_names=("author",), client=client, scope=scope, amr="pwd", origin=ORIGIN, auth_time=clock.now(), audience=audience
         )
+        row.execute()
         signer = keys.ring.signer(client.access_lifetime)
         common = {"signer": signer, "issuer": "http://localhost:8003", "lifetime": client.access_lifetime, "now": clock.now()}
         access = mint(audience=audience, subject=str(alice.pk), client_id=client.client_id, scope=scope, session=issued.claims, **common)

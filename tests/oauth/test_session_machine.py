@@ -60,7 +60,7 @@ class SessionMachine(RuleBasedStateMachine):
         User.objects.filter(username="alice").delete()
         Client.objects.update(is_active=True)
         self.alice = User.objects.create_user("alice")
-        opened = sessions.open(
+        opened, row = sessions.new(
             self.alice,
             role_names=(),
             client=self.editor,
@@ -69,6 +69,7 @@ class SessionMachine(RuleBasedStateMachine):
             origin=self._origin("home"),
             auth_time=clock.now(),
         )
+        row.execute()
         self.sid = opened.claims.sid
         self.values[0] = opened.refresh_token_value
         self._remember()
