@@ -114,7 +114,7 @@ clean: ## remove the environment and the development database
 	@touch $@
 
 $(BUILT_ARGON2): deploy/build_argon2.py | .venv/.uv
-	@$(BIN)/python $< $(@D)
+	@$(BIN)/python $< $(@D) >&2
 	@touch $@
 
 $(READY): $(wildcard accounts/migrations/*.py oauth/migrations/*.py .env) oauth/demo.py | .venv/.run

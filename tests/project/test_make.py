@@ -27,6 +27,14 @@ def steps(tmp_path):
     return plan
 
 
+def test_a_run_of_make_bench_prints_its_object_and_nothing_of_what_is_built_before(steps):
+    command = ["make", "--dry-run", "--what-if=deploy/build_argon2.py", "--old-file=.venv/.uv", "argon2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
+
+    [build] = [line for line in done.stdout.splitlines() if "build_argon2.py" in line]
+    assert build.endswith(">&2")
+
+
 def test_each_database_is_made_ready_once(steps):
     for folder, url in (("one", ""), ("two", ""), ("one", "postgresql://localhost/auth")):
         assert "manage.py migrate" in steps(folder, url)
