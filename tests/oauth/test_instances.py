@@ -150,6 +150,7 @@ def test_every_setting_is_compared_or_may_differ():
         *("DB_URL", "DB_BEHIND_POOLER"),  # this database, by whatever way
         "REDIS_URL",  # whether there is one, and the same, its mark tells
         *("EMAIL_URL", "HOUSEKEEPING"),  # one that does it is enough
+        "LIBARGON2",  # of the processor; the hashes are the same
         *("MASTER_KEY", "PRIVATE_KEY_PATH", "PRIVATE_KEY_ID", "PUBLIC_KEY_PATH"),  # of the first start alone
     }
 
