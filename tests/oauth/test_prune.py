@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from accounts import one_time_tokens, refusals
+from accounts import one_time_tokens, refusals, statements
 from accounts.clock import Instant
 from accounts.models import AuditEvent, OneTimeToken, Refusal
 from oauth import session_pruning, sessions
@@ -263,3 +263,17 @@ if connection.vendor == "postgresql":
             assert [*session_pruning.prune(keep=timedelta(days=30))]
             assert waits() == "off"
         assert waits() == before
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no such settings")
+def test_what_a_batch_sets_for_itself_does_not_stay(make_session, monkeypatch):
+    make_session(expired=-timedelta(days=1))
+    rows, fetch, ask = [], statements.fetch, "SELECT current_setting('backend_flush_after'), current_setting('synchronous_commit')"
+    before = fetch(ask, {})
+    monkeypatch.setattr(statements, "fetch", lambda *given: rows.append(fetch(*given)) or rows[-1])
+
+    assert [*session_pruning.prune(keep=timedelta(0))] == [session_pruning.Pruned(1, 0)]
+
+    assert rows[-1] == [("256kB", 1, 0, "off")]
+    assert fetch(ask, {}) == before
