@@ -85,7 +85,7 @@ EVENTS = frozenset(
 
 
 class Fields(TypedDict, total=False):
-    """What is known of an event."""
+    """What is known of an event; what is left out is empty."""
 
     actor_id: UUID | None
     target: object
@@ -104,30 +104,20 @@ def record(event: str, **fields: Unpack[Fields]) -> None:
     row(event, **fields).execute()
 
 
-def row(
-    event: str,
-    *,
-    actor_id: UUID | None = None,
-    target: object = "",
-    client_id: str = "",
-    address: str | None = None,
-    user_agent: str = "",
-    error_id: str = "",
-    detail: Mapping[str, Any] | None = None,
-) -> statements.Insert:
+def row(event: str, **fields: Unpack[Fields]) -> statements.Insert:
     """The event for whoever writes it together with other rows; as `record` otherwise."""
     if event not in EVENTS:
         raise KeyError(event)
     parameters = {
         "now": clock.instant_parameter(),
         "event": event,
-        "actor_id": statements.uuid_parameter(actor_id),
-        "target": str(target),
-        "client_id": client_id,
-        "address": address,
-        "user_agent": user_agent[:200],
-        "error_id": error_id,
-        "detail": json.dumps(dict(detail or {})),
+        "actor_id": statements.uuid_parameter(fields.get("actor_id")),
+        "target": str(fields.get("target", "")),
+        "client_id": fields.get("client_id", ""),
+        "address": fields.get("address"),
+        "user_agent": fields.get("user_agent", "")[:200],
+        "error_id": fields.get("error_id", ""),
+        "detail": json.dumps(dict(fields.get("detail") or {})),
     }
     return statements.Insert(_insert_sql(statements.vendor()), parameters)
 

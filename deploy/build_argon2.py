@@ -5,6 +5,7 @@ the one that fits the processor when it looks for that name in DEST. There is no
 of the distributions' library: without these instructions libsodium is twice as fast (docs/operations.md, "A faster Argon2").
 """
 
+import argparse
 import os
 import platform
 import subprocess
@@ -36,9 +37,11 @@ FLAGS = (
 
 
 def main() -> int:
-    if len(sys.argv) != 2:
-        sys.exit("usage: build_argon2.py DEST")
-    destination = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "destination", metavar="DEST", type=Path, help="the folder that the system's loader looks into, such as /usr/local/lib"
+    )
+    destination: Path = parser.parse_args().destination
     destination.mkdir(parents=True, exist_ok=True)
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         print(f"{platform.system()} on {platform.machine()}: nothing is built, and libsodium hashes as before.")  # noqa: T201

@@ -14,7 +14,7 @@ from django.db import connection
 from accounts import clock, statements
 
 PAGES = 16  # of 8 KB, with some 25 sessions in each: about a millisecond
-FLUSH_AFTER_PAGES = 32
+FLUSH_AFTER_PAGES = 32  # 256 KB
 ROWS = 1000  # of SQLite
 _TABLE = "oauth_session"
 

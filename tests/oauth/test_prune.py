@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from accounts import one_time_tokens, refusals, statements
+from accounts import one_time_tokens, refusals
 from accounts.clock import Instant
 from accounts.models import AuditEvent, OneTimeToken, Refusal
 from oauth import session_pruning, sessions
@@ -250,30 +250,18 @@ if connection.vendor == "postgresql":
             assert cursor.fetchall() == []
 
     @pytest.mark.django_db(transaction=True)
-    def test_no_batch_waits_for_the_disk_and_the_connection_is_left_as_it_was(make_session):
-        def waits():
+    def test_a_batch_waits_for_no_disk_and_gathers_nothing_for_it_and_the_connection_is_left_as_it_was(make_session):
+        def settings_of_the_connection():
             with connection.cursor() as cursor:
-                cursor.execute("SELECT current_setting('synchronous_commit')")
-                return cursor.fetchone()[0]
+                cursor.execute("SELECT current_setting('synchronous_commit'), current_setting('backend_flush_after')")
+                return cursor.fetchone()
 
-        before = waits()
+        before = settings_of_the_connection()
         make_session(expired=timedelta(days=31))
 
         with transaction.atomic():
             assert [*session_pruning.prune(keep=timedelta(days=30))]
-            assert waits() == "off"
-        assert waits() == before
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no such settings")
-def test_what_a_batch_sets_for_itself_does_not_stay(make_session, monkeypatch):
-    make_session(expired=-timedelta(days=1))
-    rows, fetch, ask = [], statements.fetch, "SELECT current_setting('backend_flush_after'), current_setting('synchronous_commit')"
-    before = fetch(ask, {})
-    monkeypatch.setattr(statements, "fetch", lambda *given: rows.append(fetch(*given)) or rows[-1])
-
-    assert [*session_pruning.prune(keep=timedelta(0))] == [session_pruning.Pruned(1, 0)]
-
-    assert rows[-1] == [("256kB", 1, 0, "off")]
-    assert fetch(ask, {}) == before
+            assert settings_of_the_connection() == ("off", "256kB")
+        assert settings_of_the_connection() == before
+        assert [*session_pruning.prune(keep=timedelta(days=30))]  # each batch in a transaction of its own
+        assert settings_of_the_connection() == before

@@ -51,6 +51,17 @@ def test_elsewhere_it_builds_nothing_and_says_so(tmp_path: Path) -> None:
     assert list((tmp_path / "made").iterdir()) == []
 
 
+def test_who_asks_for_help_is_told_and_nothing_is_built(tmp_path: Path) -> None:
+    command = [sys.executable, libargon2.ROOT / "deploy" / "build_argon2.py", "--help"]
+
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "DEST" in done.stdout
+    assert "needs a C compiler" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
 def disassembled(path: Path) -> str:
     return subprocess.run(["objdump", "--disassemble", path], capture_output=True, text=True, check=True).stdout
 
