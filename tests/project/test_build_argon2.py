@@ -52,7 +52,7 @@ def test_elsewhere_it_builds_nothing_and_says_so(tmp_path: Path) -> None:
 
 
 def test_who_asks_for_help_is_told_and_nothing_is_built(tmp_path: Path) -> None:
-    command = [sys.executable, libargon2.ROOT / "deploy" / "build_argon2.py", "--help"]
+    command = [sys.executable, str(libargon2.ROOT / "deploy" / "build_argon2.py"), "--help"]
 
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
