@@ -71,6 +71,12 @@ def site() -> Iterator[Site]:
     thread.terminate()
 
 
+def follow(page: Page, name: str, *, exact: bool = False) -> None:
+    """Click the button or link of this name. The page that it leads to has come when this returns: a click alone may return before."""
+    with page.expect_navigation():
+        page.get_by_role("button", name=name, exact=exact).or_(page.get_by_role("link", name=name, exact=exact)).first.click()
+
+
 @dataclass
 class Window:
     """A page, the server it looks at, and what the console said."""
@@ -83,9 +89,9 @@ class Window:
         self.page.goto(f"{self.base_url}{path}")
         return self.page
 
-    def click(self, name: str) -> None:
-        """A button or link, by what it is called."""
-        self.page.get_by_role("button", name=name).or_(self.page.get_by_role("link", name=name)).first.click()
+    def click(self, name: str, *, exact: bool = False) -> None:
+        """A button or link that leads to a page, by what it is called."""
+        follow(self.page, name, exact=exact)
 
     def wait_for(self, path: str) -> None:
         self.page.wait_for_url(f"{self.base_url}{path}")

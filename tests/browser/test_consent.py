@@ -9,7 +9,7 @@ from django.conf import settings as django_settings
 from django.test import Client as Browser
 
 from oauth.models import AuthorizationCode, Client
-from tests.browser.conftest import LOOKS
+from tests.browser.conftest import LOOKS, follow
 from tests.browsers import Verifier, request_of, sign_in
 from tests.conftest import PASSWORD
 
@@ -103,7 +103,7 @@ def test_from_the_app_through_the_sign_in_and_back(open_window, alice, app, ask,
     window.go(ask(login_hint="alice"))
     assert window.page.get_by_label("User name or e-mail").input_value() == "alice"
     window.page.get_by_label("Password").fill(PASSWORD)
-    window.page.get_by_role("button", name="Sign in", exact=True).click()
+    window.click("Sign in", exact=True)
     if not is_first_party:
         window.click("Allow")
 
@@ -118,8 +118,8 @@ def test_without_scripts_it_works_as_well(browser, site, alice, app, ask):
     page.goto(f"{site.url}{ask()}")
     page.get_by_label("User name or e-mail").fill("alice")
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in", exact=True).click()
-    page.get_by_role("button", name="Allow").click()
+    follow(page, "Sign in", exact=True)
+    follow(page, "Allow")
 
     page.wait_for_url(f"{app}?**")
     context.close()
@@ -132,7 +132,7 @@ def test_somebody_else_can_take_over(signed_in_as, alice, bob, app, ask):
     window.click("Use another account")
     window.page.get_by_label("User name or e-mail").fill("bob")
     window.page.get_by_label("Password").fill(PASSWORD)
-    window.page.get_by_role("button", name="Sign in", exact=True).click()
+    window.click("Sign in", exact=True)
     window.click("Allow")
 
     window.page.wait_for_url(f"{app}?**")

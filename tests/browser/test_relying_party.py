@@ -50,8 +50,8 @@ def test_a_site_lets_its_user_in_and_out_by_this_server(relying_party, server, o
     window.click("Sign in elsewhere")
     page.get_by_label("User name or e-mail").fill("user@example.com")
     page.get_by_label("Password").fill("password123")
-    page.get_by_role("button", name="Sign in", exact=True).click()
-    page.get_by_role("button", name="Allow").click()
+    window.click("Sign in", exact=True)
+    window.click("Allow")
     page.wait_for_url(f"{relying_party}/")
     assert window.title == "user@example.com"
 
@@ -68,9 +68,9 @@ def test_a_user_who_says_no_is_not_let_in(relying_party, open_window):
     page.goto(f"{relying_party}/oidc/authenticate/")
     page.get_by_label("User name or e-mail").fill("test")
     page.get_by_label("Password").fill("test123")
-    page.get_by_role("button", name="Sign in", exact=True).click()
+    window.click("Sign in", exact=True)
 
-    page.get_by_role("button", name="Deny").click()
+    window.click("Deny")
 
     page.wait_for_url(f"{relying_party}/?failed")
     assert window.title == "Nobody is signed in"

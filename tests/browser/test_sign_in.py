@@ -6,6 +6,7 @@ import pytest
 
 from accounts.models import User
 from tests import secrecy
+from tests.browser.conftest import follow
 from tests.conftest import PASSWORD
 from tests.staff import code_of, totp_code
 
@@ -19,7 +20,7 @@ def give_password(window, *, to="/admin/"):
     page = window.go(f"/sign-in?next={to}")
     page.get_by_label("User name or e-mail").fill("root")
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in", exact=True).click()
+    window.click("Sign in", exact=True)
 
 
 def enrol_app(window):
@@ -27,13 +28,13 @@ def enrol_app(window):
     seed = window.page.locator("#totp-secret").inner_text()
     secrecy.remember("the seed of an authenticator app", seed)
     window.page.get_by_label("Code from the app").fill(totp_code(seed))
-    window.page.get_by_role("button", name="Set up", exact=True).click()
+    window.click("Set up", exact=True)
     return window.page.locator("#codes li").all_inner_texts()
 
 
 def sign_out(window):
     window.go("/sign-out")
-    window.page.get_by_role("button", name="Sign out").click()
+    window.click("Sign out")
 
 
 @pytest.mark.checklist(99)
@@ -52,7 +53,7 @@ def test_staff_enrol_an_app_and_sign_in_with_it(root, open_window):
     give_password(window)
     assert window.path == "/sign-in/code"
     window.page.get_by_label("Code").fill(code_of(root))
-    window.page.get_by_role("button", name="Sign in").click()
+    window.click("Sign in")
     assert window.path == "/admin/"
 
 
@@ -65,12 +66,12 @@ def test_a_recovery_code_opens_the_admin_once(root, open_window):
 
     give_password(window)
     window.page.get_by_label("Code").fill(code)
-    window.page.get_by_role("button", name="Sign in").click()
+    window.click("Sign in")
     assert window.path == "/admin/"
     sign_out(window)
     give_password(window)
     window.page.get_by_label("Code").fill(code)
-    window.page.get_by_role("button", name="Sign in").click()
+    window.click("Sign in")
 
     assert window.page.get_by_text("This code does not work.").is_visible()
 
@@ -82,7 +83,7 @@ def test_a_passkey_is_added_and_signs_in_by_itself_and_beside_the_password(root,
     give_password(window)
     window.click("Add a passkey")
     window.page.get_by_label("Name").fill("laptop")
-    window.page.get_by_role("button", name="Go on").click()
+    window.click("Go on")
     window.page.get_by_text("Your recovery codes").first.wait_for()
     sign_out(window)
 
@@ -104,7 +105,7 @@ def test_who_has_to_prove_it_again_comes_back(page_as):
     window.go("/account/security/authenticator/remove")
     assert window.title == "Confirm that it is you"
     window.page.get_by_label("Code").fill(code_of(User.objects.get(username="owner")))
-    window.page.get_by_role("button", name="Go on").click()
+    window.click("Go on")
 
     assert window.path == "/account/security/authenticator/remove"
 
@@ -115,13 +116,13 @@ def test_signing_in_works_without_scripts(root, browser, site):
     page.goto(f"{site.url}/sign-in?next=/admin/")
     page.get_by_label("User name or e-mail").fill("root")
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in", exact=True).click()
-    page.get_by_role("link", name="Set up the app").click()
+    follow(page, "Sign in", exact=True)
+    follow(page, "Set up the app")
     seed = page.locator("#totp-secret").inner_text()
     secrecy.remember("the seed of an authenticator app", seed)
     page.get_by_label("Code from the app").fill(totp_code(seed))
-    page.get_by_role("button", name="Set up", exact=True).click()
-    page.get_by_role("link", name="I have kept them").click()
+    follow(page, "Set up", exact=True)
+    follow(page, "I have kept them")
 
     assert page.url == f"{site.url}/admin/"
     context.close()
