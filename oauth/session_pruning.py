@@ -14,7 +14,6 @@ from django.db import connection
 from accounts import clock, statements
 
 PAGES = 16  # of 8 KB, with some 25 sessions in each: about a millisecond
-FLUSH_AFTER_PAGES = 32  # 256 KB
 ROWS = 1000  # of SQLite
 _TABLE = "oauth_session"
 
@@ -42,21 +41,15 @@ def _by_pages(is_over: str, *, keep: timedelta) -> Iterator[Pruned]:
     A range of ctid is asked of each part of a table that is in parts.
     """
     # A crash that loses the newest of these commits brings back sessions that nobody can use: so no one waits for the disk.
-    # What is written goes on to the disk at once: the system would gather it, and a refresh wait for all of it to be written.
     sql = f"""
         WITH gone AS (DELETE FROM {_TABLE} WHERE ctid >= %(first)s::tid AND ctid < %(end)s::tid AND {is_over} RETURNING 1)
-        SELECT set_config('backend_flush_after', %(flush_after)s, true),
-            (SELECT count(*) FROM {_TABLE} WHERE ctid >= %(first)s::tid AND ctid < %(end)s::tid), (SELECT count(*) FROM gone),
+        SELECT (SELECT count(*) FROM {_TABLE} WHERE ctid >= %(first)s::tid AND ctid < %(end)s::tid), (SELECT count(*) FROM gone),
             set_config('synchronous_commit', 'off', true)"""  # noqa: S608 - composed of constants
     parts, pages = statements.pages_of(_TABLE)
     step = max(1, PAGES // max(1, parts))
-    # As far as the system that PostgreSQL runs on can do that.
-    able = "SELECT least(%(pages)s, max_val::int)::text FROM pg_settings WHERE name = 'backend_flush_after'"
-    [(flush_after,)] = statements.fetch(able, {"pages": FLUSH_AFTER_PAGES})
     for first in range(0, pages, step):
         expired = clock.instant_parameter(plus=-keep)
-        parameters = {"first": f"({first},0)", "end": f"({first + step},0)", "expired": expired, "flush_after": flush_after}
-        [(_, looked_at, removed, _)] = statements.fetch(sql, parameters)
+        [(looked_at, removed, _)] = statements.fetch(sql, {"first": f"({first},0)", "end": f"({first + step},0)", "expired": expired})
         yield Pruned(looked_at, removed)
 
 

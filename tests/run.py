@@ -142,6 +142,7 @@ ON_POSTGRESQL_ALONE = (
     "tests/oauth/test_partitioned_sessions.py",
     "tests/oauth/test_session_pages.py",
     "tests/oauth/test_user_pages.py",
+    "tests/oauth/test_vacuum.py",
     "tests/oauth/test_verify.py",
     "tests/project/test_bench_instances.py",
     "tests/project/test_metrics.py",

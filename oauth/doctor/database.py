@@ -85,15 +85,20 @@ def limits() -> Iterator[Finding]:
     if connection.vendor != "postgresql":
         yield ok("limits", "SQLite has none; a writer waits for five seconds.")
         return
+    actual = _settings_of_a_connection("statement_timeout", "lock_timeout")
+    asked = {name: int(value) for name, value in re.findall(r"(\w+_timeout)=(\d+)", settings.DATABASE_LIMITS)}
+    yield judge_limits(actual, asked=asked)
+
+
+def _settings_of_a_connection(*names: str) -> dict[str, int]:
+    """As the server makes one now: in milliseconds, or in pages."""
     mine = connection.copy()
     options = mine.settings_dict["OPTIONS"]
     if not settings.DB_BEHIND_POOLER:
         options["options"] = f"{options.get('options', '')} {settings.DATABASE_LIMITS}".strip()
     with closing(mine), mine.cursor() as cursor:
-        cursor.execute("SELECT name, setting::int FROM pg_settings WHERE name IN ('statement_timeout', 'lock_timeout')")
-        actual = dict(cursor.fetchall())
-    asked = {name: int(value) for name, value in re.findall(r"(\w+_timeout)=(\d+)", settings.DATABASE_LIMITS)}
-    yield judge_limits(actual, asked=asked)
+        cursor.execute("SELECT name, setting::int FROM pg_settings WHERE name = ANY(%s)", [[*names]])
+        return dict(cursor.fetchall())
 
 
 def judge_limits(actual: dict[str, int], *, asked: dict[str, int]) -> Finding:
@@ -109,7 +114,7 @@ def judge_limits(actual: dict[str, int], *, asked: dict[str, int]) -> Finding:
 
 
 def autovacuum() -> Iterator[Finding]:
-    """Whether PostgreSQL cleans up, and the table of sessions has the parameters that the migrations gave it, in all of its parts."""
+    """Whether PostgreSQL cleans up, by the parameters that the migrations gave the database and the table of sessions, in all its parts."""
     if connection.vendor != "postgresql":
         yield ok("autovacuum", "SQLite needs none.")
         return
@@ -124,11 +129,15 @@ def autovacuum() -> Iterator[Finding]:
           AND (oid = 'oauth_session'::regclass OR oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'oauth_session'::regclass))
         ORDER BY relname"""
     tables = {name: list(options) for name, options in statements.fetch(sql, {})}
-    yield judge_session_tables(tables)
+    [(may_flush, name)] = statements.fetch(
+        "SELECT max_val <> '0', current_database() FROM pg_settings WHERE name = 'backend_flush_after'", {}
+    )
+    flushes = not may_flush or _settings_of_a_connection("backend_flush_after")["backend_flush_after"] > 0
+    yield judge_cleaning(tables, gathers="" if flushes else name)
 
 
-def judge_session_tables(tables: dict[str, list[str]]) -> Finding:
-    """`tables`: the storage parameters of each."""
+def judge_cleaning(tables: dict[str, list[str]], *, gathers: str = "") -> Finding:
+    """`tables`: the storage parameters of each. `gathers`: the database, if what a vacuum of it writes is left to the system to write."""
     off = [name for name, options in tables.items() if {"autovacuum_enabled=false", "autovacuum_enabled=off"} & {*options}]
     if off:
         mend = f"ALTER TABLE {off[0]} RESET (autovacuum_enabled);"
@@ -137,7 +146,12 @@ def judge_session_tables(tables: dict[str, list[str]]) -> Finding:
     if lacking:
         mend = f"ALTER TABLE {lacking[0]} SET ({', '.join(SESSION_TABLE)}); it makes room for refreshes in place, and is done at once."
         return warn("autovacuum", f"The parameters of {', '.join(lacking)} are not those of the migrations.", mend=mend)
-    return ok("autovacuum", "It is on, and the table of sessions has its parameters.")
+    if gathers:
+        mend = (
+            f"As its owner: ALTER DATABASE {connection.ops.quote_name(gathers)} SET backend_flush_after = '256kB'; new connections have it."
+        )
+        return warn("autovacuum", "What a vacuum writes is gathered and written at once, and refreshes wait for that.", mend=mend)
+    return ok("autovacuum", "It is on, and the table of sessions and the database have their parameters.")
 
 
 def disk() -> Iterator[Finding]:

@@ -258,6 +258,16 @@ def test_the_table_of_sessions_has_its_parameters():
 
 
 @on_postgresql
+def test_a_database_whose_vacuums_leave_their_writing_to_the_system_is_told(settings):
+    settings.DATABASE_LIMITS = "-c backend_flush_after=0"
+
+    [finding] = database.autovacuum()
+
+    assert finding.level is Level.WARN
+    assert f'ALTER DATABASE "{connection.settings_dict["NAME"]}" SET backend_flush_after' in finding.mend
+
+
+@on_postgresql
 @pytest.mark.parametrize(("statement", "level"), [("SET (autovacuum_enabled = false)", Level.FAIL), ("RESET (fillfactor)", Level.WARN)])
 def test_a_table_of_sessions_that_is_not_cleaned_up_is_told(statement, level):
     with connection.cursor() as cursor:
