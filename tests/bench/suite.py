@@ -149,6 +149,7 @@ def ratios_of(run: dict[str, Any]) -> dict[str, float | None]:
     refresh, sign_in = loads["refresh"], loads["sign_in"]
     pairs = {
         "refresh_cpu_per_signature": (cpu_ms(refresh), at_best["rsa2048_signature_cpu_ms"]),
+        "refresh_rate_per_signature_rate": (refresh["per_second"], at_best["rsa2048_signatures_per_second_one_core"]),
         "refresh_per_core_per_keycloak": (refresh["per_second"] / run["machine"]["cores"], KEYCLOAK_REFRESHES_PER_VCPU),
         "signin_per_verify": (sign_in["per_second"], at_best["argon2_verifies_per_second_all_cores"]),
         "signin_cpu_per_verify": (cpu_ms(sign_in), at_best["argon2_verify_cpu_ms_all_cores"]),

@@ -53,6 +53,13 @@ def restored_url(served: Server) -> Iterator[str]:
         psql(url, f"DROP ROLE {name}")
 
 
+def flushes(url: str) -> bool:
+    """Whether what a vacuum of this database writes goes on to the disk as it is written."""
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SHOW backend_flush_after").fetchone()
+    return row == ("256kB",)
+
+
 def psql(url: str, statement: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(statement)
@@ -80,6 +87,7 @@ def test_after_a_restore_each_client_meets_what_the_page_says(served: Server, co
     with_export, without, _ = blocks("sh", heading="After a restore")
     said = console.run(with_export, BACKUP_TIME=at, **restored)
 
+    assert flushes(restored_url)
     assert len(re.findall(r"^sessions ended one by one +2$", said, re.MULTILINE)) == 2  # of a dry run, and then of none
     assert re.search(r"^signing keys revoked +1$", said, re.MULTILINE)
     with again(served, restored_url, tmp_path) as http:
@@ -128,6 +136,7 @@ def test_in_containers_what_was_ended_since_the_backup_is_ended_again(served: Se
     try:
         console.run(as_in_containers(restore, url).replace("authserver_restored", name), **in_the_container(url))
         said = console.run(IN_CONTAINERS + after, AUTH_SERVICE__DB_URL=restored, BACKUP_TIME=at)
+        assert flushes(restored)
     finally:
         psql(url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
