@@ -24,8 +24,15 @@ _FREE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)
 logger = logging.getLogger(__name__)
 
 
-class Unproven(Exception):
-    """What was named is no Argon2, or computes other hashes, or leaves behind what it computed with."""
+class Unproven(SystemExit):
+    """What was named is no Argon2, or computes other hashes, or leaves behind what it computed with: whoever would hash by it ends."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"authserver: AUTH_SERVICE__LIBARGON2 names {settings.LIBARGON2}, but {reason}. "
+            "Build it with deploy/build_argon2.py, or take the setting away."
+        )
+        self.reason = reason
 
 
 class _Context(ctypes.Structure):

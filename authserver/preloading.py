@@ -11,7 +11,6 @@ from django.template import engines
 from django.urls import Resolver404, get_resolver
 
 from accounts import libargon2, shared_store
-from authserver.env import ConfigurationError
 
 
 def load() -> None:
@@ -20,22 +19,12 @@ def load() -> None:
     with suppress(Resolver404):
         get_resolver().resolve("/-")  # imports every view, and compiles the patterns
     get_hashers()
-    _load_argon2()
+    libargon2.named()
     engine = engines["django"].engine  # type: ignore[attr-defined]
     engine.template_loaders, engine.template_context_processors  # noqa: B018 - as the next lines: what they name is imported
     list(caches.all())
     if settings.REDIS_URL:
         caches[shared_store.ALIAS].client  # type: ignore[attr-defined] # noqa: B018 - it connects with the first question
-
-
-def _load_argon2() -> None:
-    try:
-        libargon2.named()
-    except libargon2.Unproven as error:
-        raise ConfigurationError(
-            f"AUTH_SERVICE__LIBARGON2 names {settings.LIBARGON2}, but {error}. "
-            "Build it with deploy/build_argon2.py, or take the setting away."
-        ) from None
 
 
 @contextmanager

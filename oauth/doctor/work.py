@@ -138,7 +138,7 @@ def argon2() -> Iterator[Finding]:
     try:
         library = libargon2.named()
     except libargon2.Unproven as error:
-        yield fail("argon2", f"{settings.LIBARGON2} is no Argon2 that serves, and the server does not start: {error}.", mend=mend)
+        yield fail("argon2", f"{settings.LIBARGON2} is no Argon2 that serves, and the server does not start: {error.reason}.", mend=mend)
         return
     if library is not None:
         yield judge_argon2(library.name, _cpu_seconds(_hash_by(library)), of_libsodium=_cpu_seconds(_hash_by_libsodium), mend=mend)
