@@ -85,20 +85,15 @@ def limits() -> Iterator[Finding]:
     if connection.vendor != "postgresql":
         yield ok("limits", "SQLite has none; a writer waits for five seconds.")
         return
-    actual = _settings_of_a_connection("statement_timeout", "lock_timeout")
-    asked = {name: int(value) for name, value in re.findall(r"(\w+_timeout)=(\d+)", settings.DATABASE_LIMITS)}
-    yield judge_limits(actual, asked=asked)
-
-
-def _settings_of_a_connection(*names: str) -> dict[str, int]:
-    """As the server makes one now: in milliseconds, or in pages."""
     mine = connection.copy()
     options = mine.settings_dict["OPTIONS"]
     if not settings.DB_BEHIND_POOLER:
         options["options"] = f"{options.get('options', '')} {settings.DATABASE_LIMITS}".strip()
     with closing(mine), mine.cursor() as cursor:
-        cursor.execute("SELECT name, setting::int FROM pg_settings WHERE name = ANY(%s)", [[*names]])
-        return dict(cursor.fetchall())
+        cursor.execute("SELECT name, setting::int FROM pg_settings WHERE name IN ('statement_timeout', 'lock_timeout')")
+        actual = dict(cursor.fetchall())
+    asked = {name: int(value) for name, value in re.findall(r"(\w+_timeout)=(\d+)", settings.DATABASE_LIMITS)}
+    yield judge_limits(actual, asked=asked)
 
 
 def judge_limits(actual: dict[str, int], *, asked: dict[str, int]) -> Finding:
@@ -129,15 +124,20 @@ def autovacuum() -> Iterator[Finding]:
           AND (oid = 'oauth_session'::regclass OR oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'oauth_session'::regclass))
         ORDER BY relname"""
     tables = {name: list(options) for name, options in statements.fetch(sql, {})}
-    [(may_flush, name)] = statements.fetch(
-        "SELECT max_val <> '0', current_database() FROM pg_settings WHERE name = 'backend_flush_after'", {}
-    )
-    flushes = not may_flush or _settings_of_a_connection("backend_flush_after")["backend_flush_after"] > 0
-    yield judge_cleaning(tables, gathers="" if flushes else name)
+    # A vacuum has what is set for the database or the server, and nothing that is a role's or a connection's own.
+    sql = """
+        SELECT quote_ident(d.datname) FROM pg_database d, pg_settings s
+        WHERE d.datname = current_database() AND s.name = 'backend_flush_after' AND s.max_val <> '0'
+          AND (s.setting = '0' OR s.source IN ('client', 'session', 'user', 'database user'))
+          AND NOT EXISTS (
+            SELECT 1 FROM pg_db_role_setting, unnest(setconfig) AS given
+            WHERE setdatabase = d.oid AND setrole = 0 AND given LIKE 'backend_flush_after=%%' AND given <> 'backend_flush_after=0')"""
+    gathers = "".join(name for (name,) in statements.fetch(sql, {}))
+    yield judge_cleaning(tables, gathers=gathers)
 
 
 def judge_cleaning(tables: dict[str, list[str]], *, gathers: str = "") -> Finding:
-    """`tables`: the storage parameters of each. `gathers`: the database, if what a vacuum of it writes is left to the system to write."""
+    """`tables`: the storage parameters of each. `gathers`: the database, quoted, if the system is left to write what a vacuum changes."""
     off = [name for name, options in tables.items() if {"autovacuum_enabled=false", "autovacuum_enabled=off"} & {*options}]
     if off:
         mend = f"ALTER TABLE {off[0]} RESET (autovacuum_enabled);"
@@ -147,9 +147,7 @@ def judge_cleaning(tables: dict[str, list[str]], *, gathers: str = "") -> Findin
         mend = f"ALTER TABLE {lacking[0]} SET ({', '.join(SESSION_TABLE)}); it makes room for refreshes in place, and is done at once."
         return warn("autovacuum", f"The parameters of {', '.join(lacking)} are not those of the migrations.", mend=mend)
     if gathers:
-        mend = (
-            f"As its owner: ALTER DATABASE {connection.ops.quote_name(gathers)} SET backend_flush_after = '256kB'; new connections have it."
-        )
+        mend = f"As its owner: ALTER DATABASE {gathers} SET backend_flush_after = '256kB'; new connections have it."
         return warn("autovacuum", "What a vacuum writes is gathered and written at once, and refreshes wait for that.", mend=mend)
     return ok("autovacuum", "It is on, and the table of sessions and the database have their parameters.")
 

@@ -17,13 +17,13 @@ def flush_as_it_goes(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -
     with schema_editor.connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT datname, least(%s, max_val::int) FROM pg_database, pg_settings
-            WHERE datname = current_database() AND pg_has_role(datdba, 'USAGE')
-              AND name = 'backend_flush_after' AND setting = '0' AND max_val::int > 0""",
+            SELECT quote_ident(datname), least(%s, max_val::int) FROM pg_database, pg_settings
+            WHERE datname = current_database() AND pg_has_role(datdba, 'USAGE') AND name = 'backend_flush_after' AND max_val <> '0'
+              AND (setting = '0' OR source IN ('client', 'session', 'user', 'database user'))""",
             [PAGES],
         )
         for name, pages in cursor.fetchall():
-            cursor.execute(f"ALTER DATABASE {schema_editor.quote_name(name)} SET backend_flush_after = {pages}")
+            cursor.execute(f"ALTER DATABASE {name} SET backend_flush_after = {pages}")
 
 
 class Migration(migrations.Migration):

@@ -258,16 +258,6 @@ def test_the_table_of_sessions_has_its_parameters():
 
 
 @on_postgresql
-def test_a_database_whose_vacuums_leave_their_writing_to_the_system_is_told(settings):
-    settings.DATABASE_LIMITS = "-c backend_flush_after=0"
-
-    [finding] = database.autovacuum()
-
-    assert finding.level is Level.WARN
-    assert f'ALTER DATABASE "{connection.settings_dict["NAME"]}" SET backend_flush_after' in finding.mend
-
-
-@on_postgresql
 @pytest.mark.parametrize(("statement", "level"), [("SET (autovacuum_enabled = false)", Level.FAIL), ("RESET (fillfactor)", Level.WARN)])
 def test_a_table_of_sessions_that_is_not_cleaned_up_is_told(statement, level):
     with connection.cursor() as cursor:
@@ -418,6 +408,15 @@ def test_it_is_told_who_computes_hashes(name_argon2, value, level, text):
 
     assert told is level
     assert text in said
+
+
+def test_what_is_no_argon2_is_told_and_the_rest_is_looked_at(run, name_argon2):
+    name_argon2("libc.so.6")
+
+    told, is_well = run(Group(gates=(), checks=(work.hashing, work.argon2, work.signing_keys)), json=True)
+
+    assert not is_well
+    assert [each["check"] for each in json.loads(told)["findings"]] == ["argon2", "signing keys"]
 
 
 @pytest.mark.parametrize(("seconds", "level"), [(0.01, Level.OK), (0.02, Level.OK), (0.03, Level.WARN)])
