@@ -124,11 +124,12 @@ def autovacuum() -> Iterator[Finding]:
           AND (oid = 'oauth_session'::regclass OR oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'oauth_session'::regclass))
         ORDER BY relname"""
     tables = {name: list(options) for name, options in statements.fetch(sql, {})}
-    # A vacuum has what is set for the database or the server, and nothing that is a role's or a connection's own.
+    # A vacuum has what is set for the database or the server, and nothing that is a role's or a connection's own. What the database had
+    # when this connection was made may be over.
     sql = """
         SELECT quote_ident(d.datname) FROM pg_database d, pg_settings s
         WHERE d.datname = current_database() AND s.name = 'backend_flush_after' AND s.max_val <> '0'
-          AND (s.setting = '0' OR s.source IN ('client', 'session', 'user', 'database user'))
+          AND (s.setting = '0' OR s.source IN ('client', 'session', 'user', 'database user', 'database'))
           AND NOT EXISTS (
             SELECT 1 FROM pg_db_role_setting, unnest(setconfig) AS given
             WHERE setdatabase = d.oid AND setrole = 0 AND given LIKE 'backend_flush_after=%%' AND given <> 'backend_flush_after=0')"""
