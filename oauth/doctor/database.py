@@ -133,8 +133,8 @@ def autovacuum() -> Iterator[Finding]:
           AND NOT EXISTS (
             SELECT 1 FROM pg_db_role_setting, unnest(setconfig) AS given
             WHERE setdatabase = d.oid AND setrole = 0 AND given LIKE 'backend_flush_after=%%' AND given <> 'backend_flush_after=0')"""
-    gathers = "".join(name for (name,) in statements.fetch(sql, {}))
-    yield judge_cleaning(tables, gathers=gathers)
+    gathers = statements.fetch_one(sql, {})
+    yield judge_cleaning(tables, gathers=gathers[0] if gathers else "")
 
 
 def judge_cleaning(tables: dict[str, list[str]], *, gathers: str = "") -> Finding:
