@@ -836,3 +836,8 @@ def test_roles_are_made_listed_and_removed(call, owner, bob):
 
     assert [role.name for role in bob.roles.all()] == ["curator"]
     assert AuditEvent.objects.get(event="role:registration:deleted").detail == {"by": "staff", "reason": "obsolete"}
+
+
+@pytest.mark.parametrize("name", ["a%0Ab", "%0A", "a/b", "a%2Fb", "%E2%80%A8"])
+def test_a_role_that_nobody_could_have_is_gone_too_whatever_its_name_is_made_of(call, owner, name):
+    assert call(f"DELETE roles/{name}?reason=obsolete", by=owner).status_code == 204
