@@ -28,7 +28,11 @@ def write_at_once(user: User, reservation: Reservation, rows: Sequence[Insert]) 
     """
     if statements.vendor() != "postgresql":
         return False
-    parameters = _parameters(user) | {"digest": reservation.digest, "source": reservation.source, "attempt": reservation.id}
+    parameters = (
+        _parameters(user)
+        | login_lanes.forgiven_parameters()
+        | {"digest": reservation.digest, "source": reservation.source, "attempt": reservation.id}
+    )
     for number, row in enumerate(rows):
         parameters |= {_in_row(number, name): value for name, value in row.parameters.items()}
     sql = _at_once_sql(tuple(row.sql for row in rows), is_everywhere=login_lanes.EVERYWHERE in reservation.lanes)

@@ -12,7 +12,6 @@ from prometheus_client import REGISTRY
 
 from accounts import throttling
 from accounts.addresses import client_address
-from accounts.ceiling_store import CeilingStore
 from accounts.throttling import FAILED_CLIENTS, FAILED_PASSWORDS, REQUESTS, Throttled
 from authserver.env import Rate
 
@@ -217,12 +216,3 @@ def test_what_others_wrote_into_redis_is_neither_run_nor_counted(redis, value):
 
     assert is_left()
     take_times(3)
-
-
-def test_a_counter_that_vanishes_between_two_questions_refuses_nobody(redis):
-    store = CeilingStore("", {})
-
-    with pytest.raises(ValueError, match="not found"):
-        store.incr("there-just-now")
-    redis.kill()
-    assert store.incr("in-redis-just-now") == 1

@@ -276,7 +276,7 @@ def test_a_sign_in_asks_redis_a_handful_of_things(redis, sign_in):
 
         assert sign_in().status == 200
 
-        assert client.info("stats")["total_commands_processed"] - before - 1 <= 4
+        assert client.info("stats")["total_commands_processed"] - before - 1 <= 3  # the question itself, and a window may begin
 
 
 def test_refusals_are_counted_by_ceiling(as_robot):
