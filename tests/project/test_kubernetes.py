@@ -230,13 +230,29 @@ def test_a_pod_is_given_longer_to_end_than_it_takes(manifests: list[Manifest]) -
 
 def test_whoever_selects_pods_selects_those_that_there_are(manifests: list[Manifest]) -> None:
     labels = template_of(find(manifests, "Deployment"))["metadata"]["labels"]
-    deployment, service, budget = (find(manifests, kind)["spec"] for kind in ("Deployment", "Service", "PodDisruptionBudget"))
+    deployment, budget = (find(manifests, kind)["spec"] for kind in ("Deployment", "PodDisruptionBudget"))
+    services = [each["spec"] for each in manifests if each["kind"] == "Service"]
     spread = deployment["template"]["spec"]["topologySpreadConstraints"]
 
-    assert deployment["selector"]["matchLabels"] == service["selector"] == budget["selector"]["matchLabels"] == labels
+    assert deployment["selector"]["matchLabels"] == budget["selector"]["matchLabels"] == labels
+    assert [service["selector"] for service in services] == [labels, labels]
     assert [each["labelSelector"]["matchLabels"] for each in spread] == [labels, labels]
     assert {each["topologyKey"] for each in spread} == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
-    assert [port["targetPort"] for port in service["ports"]] == ["http"]
+    assert [port["targetPort"] for service in services for port in service["ports"]] == ["http", "http"]
+
+
+def test_the_ingress_of_the_page_finds_the_key_set_also_at_pods_that_are_not_ready(manifests: list[Manifest]) -> None:
+    services = {name_of(each): each["spec"] for each in manifests if each["kind"] == "Service"}
+    [ingress] = of_the_page("Ingress")
+    [rule] = ingress["spec"]["rules"]
+    backends = {each["path"]: each["backend"]["service"] for each in rule["http"]["paths"]}
+
+    assert rule["host"] in settings_of(manifests)["AUTH_SERVICE__ALLOWED_HOSTS"]
+    assert {each["port"]["name"] for each in backends.values()} == {port["name"] for spec in services.values() for port in spec["ports"]}
+    assert {name: spec.get("publishNotReadyAddresses", False) for name, spec in services.items()} == {
+        backends["/.well-known/"]["name"]: True,
+        backends["/"]["name"]: False,
+    }
 
 
 def test_pods_are_emptied_one_by_one_and_also_while_none_is_ready(manifests: list[Manifest]) -> None:
@@ -280,10 +296,10 @@ def test_every_pod_has_a_network_policy_and_nobody_calls_the_job(manifests: list
 
 
 def test_the_policy_of_the_page_lets_a_pod_of_the_server_call_more(manifests: list[Manifest], tmp_path: Path) -> None:
-    [text] = blocks("yaml", heading="In Kubernetes")
+    [policy] = of_the_page("NetworkPolicy")
     shutil.copytree(FOLDER, tmp_path / "kubernetes")
     file = tmp_path / "kubernetes/overlays/production/kustomization.yaml"
-    (file.parent / "also.yaml").write_text(text, encoding="utf-8")
+    (file.parent / "also.yaml").write_text(yaml.safe_dump(policy), encoding="utf-8")
     file.write_text(
         file.read_text(encoding="utf-8").replace("  - namespace.yaml\n", "  - namespace.yaml\n  - also.yaml\n"), encoding="utf-8"
     )
@@ -333,6 +349,11 @@ def test_a_config_map_is_named_as_kubectl_names_it(tmp_path: Path) -> None:
 
 
 # --- What the tests need ---------------------------------------------------------------------------
+
+
+def of_the_page(kind: str) -> list[Manifest]:
+    """What docs/operations.md has people paste."""
+    return [each for text in blocks("yaml", heading="In Kubernetes") for each in yaml.safe_load_all(text) if each["kind"] == kind]
 
 
 def find(manifests: list[Manifest], kind: str) -> Manifest:
