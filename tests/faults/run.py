@@ -25,6 +25,7 @@ LONG = {
     "FLOOD_SECONDS": "20",
     "HALF_OPEN": "400",
     "ROLLS": "5",
+    "STEPS": "200",
     "RECOVERY_SECONDS": "2",
     "LATEST_ANSWER_SECONDS": "5.5",
     "LATEST_REFUSAL_SECONDS": "1",
