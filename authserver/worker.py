@@ -11,9 +11,10 @@ from functools import partial
 from http import HTTPStatus
 from queue import SimpleQueue
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
-from gunicorn import glogging, util
+from gunicorn import arbiter, glogging, util
 from gunicorn.http import errors
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
@@ -30,6 +31,9 @@ STATUSES = {
 OURS = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName, errors.ConfigurationProblem)
 
 READ_ON_SECONDS = 1.0
+
+# It waits for its workers to end by the time of day, and would kill them in the middle of requests when that is set forward.
+arbiter.time = SimpleNamespace(time=time.monotonic, monotonic=time.monotonic, sleep=time.sleep)
 
 logger = logging.getLogger("authserver.refusals")
 

@@ -6,6 +6,7 @@ STEPS=200 lets it step so often under load.
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -25,9 +26,10 @@ import jwt
 import psycopg
 import pytest
 
-from tests.e2e.calls import SIGN_IN_FORM, refresh, sign_in
-from tests.e2e.servers import ROOT, authserver, server_command, serving
+from tests.e2e.calls import SIGN_IN_FORM, refresh, refresh_form, sign_in
+from tests.e2e.servers import ROOT, Server, authserver, server_command, serving
 from tests.e2e.windows import new_address
+from tests.e2e.wire import Wire, form_request
 from tests.faults.processes import Gunicorn
 from tests.faults.siege import Row
 from tests.faults.wrong_clock import WrongClock
@@ -49,6 +51,7 @@ def signed(value: object) -> str:
 
 @dataclass(frozen=True)
 class Site:
+    server: Server  # the right one
     right: httpx.Client
     wrong: httpx.Client
     clock: WrongClock
@@ -79,18 +82,25 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         patch.setenv("no_proxy", "localhost,127.0.0.1")
         right = stack.enter_context(authserver(folder, **variables))
-        port = free_port()
-        url = f"http://localhost:{port}"
-        environment = right.environment | clock.environment | {"AUTH_SERVICE__PORT": str(port)}
-        log = folder / "wrong.log"
-        stack.enter_context(serving(server_command(), cwd=ROOT, environment=environment, log=log, ready_url=f"{url}/ready"))
+        port = stack.enter_context(another(right, clock=clock, log="wrong.log"))
         yield Site(
+            right,
             stack.enter_context(httpx.Client(base_url=right.base_url, timeout=20)),
-            stack.enter_context(httpx.Client(base_url=url, timeout=20)),
+            stack.enter_context(httpx.Client(base_url=f"http://localhost:{port}", timeout=20)),
             clock,
             Gunicorn.serving(port),
             stack.enter_context(psycopg.connect(right.environment["AUTH_SERVICE__DB_URL"], autocommit=True)),
         )
+
+
+@contextmanager
+def another(server: Server, *, clock: WrongClock, log: str) -> Iterator[int]:
+    """A server beside this one, with this clock: its port."""
+    port = free_port()
+    environment = server.environment | clock.environment | {"AUTH_SERVICE__PORT": str(port)}
+    ready_url = f"http://localhost:{port}/ready"
+    with serving(server_command(), cwd=ROOT, environment=environment, log=server.folder / log, ready_url=ready_url):
+        yield port
 
 
 @pytest.fixture
@@ -265,3 +275,20 @@ def test_no_request_fails_or_waits_while_the_clock_steps(site: Site, rows: list[
     assert not failed, apps.statuses
     assert apps.longest < LONGEST_SECONDS
     assert site.gunicorn.workers() == workers  # gunicorn kills those that it takes for stuck
+
+
+def test_a_request_in_hand_is_answered_when_the_clock_is_set_forward_while_the_server_stops(site: Site) -> None:
+    request = form_request(refresh_form(site.tokens(site.right)["refresh_token"]))
+
+    with another(site.server, clock=site.clock, log="stopped.log") as port, Wire(port) as wire:
+        wire.send(request[:-1])
+        time.sleep(0.3)
+        os.kill(Gunicorn.serving(port).pid, signal.SIGTERM)
+        time.sleep(0.2)
+        site.clock.set(WRONG[3])
+        time.sleep(0.5)
+        wire.send(request[-1:])
+        answer = wire.read()
+
+    assert answer is not None
+    assert answer.status == 200
