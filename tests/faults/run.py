@@ -24,7 +24,7 @@ LONG = {
     "TABS": "200",
     "FLOOD_SECONDS": "20",
     "HALF_OPEN": "400",
-    "ROLLS": "5",
+    "ROLLS": "30",
     "STEPS": "200",
     "RECOVERY_SECONDS": "2",
     "LATEST_ANSWER_SECONDS": "5.5",
