@@ -4,12 +4,10 @@ Of Granian it takes what accepts, reads and writes, which is hyper; the processe
 """
 
 import argparse
-import ctypes
 import logging
 import os
 import signal
 import socket
-import struct
 import sys
 import threading
 import time
@@ -24,7 +22,7 @@ try:
 except ModuleNotFoundError:
     sys.exit("Granian is not installed: python -m pip install --require-hashes --requirement requirements-granian.txt")
 
-from authserver import draining
+from authserver import draining, listening
 from authserver import gunicorn as shared
 from authserver.env import ConfigurationError
 
@@ -34,7 +32,6 @@ MAX_HEAD_BYTES = 32 * 1024
 IDLE_THREAD_SECONDS = 600  # a thread that ends closes its connection to the database
 SHORTEST_LIFE_SECONDS = 1.0
 LAST_REQUESTS_SECONDS = 0.5
-SO_ATTACH_FILTER = 26  # asm-generic/socket.h; Python has no name for it
 TOLD_TO_STOP = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 
 logger = logging.getLogger("authserver.granian")
@@ -124,18 +121,12 @@ def serve(server: Server, listener: socket.socket) -> None:
         pass
     draining.begin()
     time.sleep(settings.DRAIN_SECONDS)
-    _let_nobody_in(door)
+    listening.let_nobody_in(door)
+    door.close()
     time.sleep(LAST_REQUESTS_SECONDS)  # hyper hangs up on those that it has accepted and who have not sent anything yet
     stop.set()
     ended.wait(shared.graceful_timeout)
     shared.worker_exit(server, None)
-
-
-def _let_nobody_in(door: socket.socket) -> None:
-    """Those who are in stay, and who knocks from now on finds in a second that nobody is here any more, and asks another server."""
-    drop_all = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF: return 0
-    door.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", 1, ctypes.addressof(drop_all)))
-    door.close()
 
 
 def _worker(listener: socket.socket) -> Any:

@@ -11,13 +11,14 @@ from functools import partial
 from http import HTTPStatus
 from queue import SimpleQueue
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
-from gunicorn import glogging, util
+from gunicorn import arbiter, glogging, util
 from gunicorn.http import errors
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
-from authserver import draining, not_http
+from authserver import draining, listening, not_http
 
 STATUSES = {
     errors.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -31,7 +32,21 @@ OURS = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName, errors.C
 
 READ_ON_SECONDS = 1.0
 
+# It waits for its workers to end by the time of day, and would kill them in the middle of requests when that is set forward.
+arbiter.time = SimpleNamespace(time=time.monotonic, monotonic=time.monotonic, sleep=time.sleep)
+_stop = arbiter.Arbiter.stop
+
 logger = logging.getLogger("authserver.refusals")
+
+
+def stop(master: Any, graceful: bool = True) -> None:
+    """The workers are to know whether their sockets end with them: after a reload, or beside another master, they do not."""
+    if not (master.reexec_pid or master.master_pid or master.systemd):
+        listening.end()
+    _stop(master, graceful)
+
+
+arbiter.Arbiter.stop = stop
 
 
 class Logger(glogging.Logger):
@@ -144,6 +159,10 @@ class Worker(ThreadWorker):
 
     def _take_in_the_last(self) -> None:
         """Those whose connection the kernel has taken already: closing the socket on them would reset it."""
+        if listening.ends():
+            for listener in self.sockets:
+                listening.let_nobody_in(listener)
+            time.sleep(listening.HANDSHAKE_SECONDS)
         for listener in self.sockets:
             count = -1
             while self.nr_conns != count:

@@ -1,6 +1,7 @@
 """gunicorn's worker: its threads, and what it does not write."""
 
 import logging
+import select
 import selectors
 import socket
 import threading
@@ -10,9 +11,12 @@ from queue import SimpleQueue
 from types import SimpleNamespace
 
 import pytest
+from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn
 
+from authserver import listening
+from authserver import worker as module
 from authserver.worker import Logger, Threads, Worker
 
 PATIENCE = 10
@@ -188,3 +192,47 @@ def test_answers_are_put_into_words_where_somebody_asked_for_an_access_log_alone
     config.set("logconfig_dict", {"version": 1, "disable_existing_loggers": False})
 
     assert Logger(config).access_log_enabled is is_written
+
+
+@pytest.mark.parametrize(
+    ("others", "ends"), [({}, True), ({"reexec_pid": 7}, False), ({"master_pid": 7}, False), ({"systemd": True}, False)]
+)
+def test_sockets_end_with_a_master_that_has_them_alone(monkeypatch, others, ends):
+    monkeypatch.setattr(listening, "_ends", bytearray(1))
+    stopped = []
+    monkeypatch.setattr(module, "_stop", lambda *given: stopped.append(given))
+    master = SimpleNamespace(**({"reexec_pid": 0, "master_pid": 0, "systemd": False} | others))
+
+    Arbiter.stop(master)
+
+    assert listening.ends() is ends
+    assert stopped == [(master, True)]
+
+
+def test_who_has_connected_is_taken_in_and_nobody_connects_while_the_socket_is_closed(monkeypatch, worker):
+    monkeypatch.setattr(listening, "_ends", bytearray([True]))
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()), socket.socket() as late:
+        late.setblocking(False)
+        listener.setblocking(False)
+        worker.sockets = [ClosesLate(listener, before=lambda: late.connect_ex(listener.getsockname()))]
+
+        worker._take_in_the_last()
+        _, connected, _ = select.select([], [late], [], 0.2)
+
+        [taken] = worker.taken
+        taken.close()
+        assert not connected  # or it would have been reset
+
+
+class ClosesLate:
+    """A socket to listen at; just before it is closed something happens."""
+
+    def __init__(self, listener, *, before):
+        self._listener, self._before = listener, before
+
+    def __getattr__(self, name):
+        return getattr(self._listener, name)
+
+    def close(self):
+        self._before()
+        self._listener.close()
