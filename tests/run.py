@@ -122,6 +122,7 @@ ON_POSTGRESQL_ALONE = (
     "tests/faults/test_skewed_clock.py",
     "tests/faults/test_slow_clients.py",
     "tests/faults/test_slow_database.py",
+    "tests/faults/test_soak.py",
     "tests/hostile/test_fuzz.py",
     "tests/hostile/test_stolen_copies.py",
     "tests/oauth/test_account_api.py",
