@@ -53,6 +53,7 @@ ON_SQLITE_ALONE = (
     "tests/project/test_checklist.py",
     "tests/project/test_conformance.py",
     "tests/project/test_container.py",
+    "tests/project/test_crowding.py",
     "tests/project/test_docs.py",
     "tests/project/test_doors.py",
     "tests/project/test_env.py",
