@@ -23,7 +23,7 @@ LONG = {
     "HERD": "5000",
     "TABS": "200",
     "FLOOD_SECONDS": "20",
-    "HALF_OPEN": "400",
+    "HALF_OPEN": "2000",
     "ROLLS": "5",
     "SOAK_MINUTES": "5",
     "RECOVERY_SECONDS": "2",
