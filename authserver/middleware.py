@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
 
 from accounts.addresses import client_address, is_trusted_proxy
 from authserver import logs
+from authserver.crowding import crowding
 from authserver.patience import patience
 from oauth.errors import InvalidRequest, TemporarilyUnavailable
 from oauth.http import render
@@ -18,6 +19,7 @@ from oauth.http import render
 # Asked by machines next door, by address and in clear.
 PROBES = frozenset({"/health", "/ready", "/live", "/api/v1/health", "/metrics"})
 SLOW = "the database is slow, and enough requests wait for it"
+BUSY = "more requests come than are served, and this one has waited for long"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 MACHINE_PATHS = ("/oauth/", "/.well-known/", "/api/")
 # Metrics answer strangers as where nothing is, and nothing is a page.
@@ -103,6 +105,12 @@ class Gate:
                 return render(InvalidRequest("Use HTTPS."))
             return HttpResponsePermanentRedirect(f"https://{host}{request.get_full_path()}")
         # The documents ask nothing of the database, and what is kept of them does not come by here. Pages have a refusal of their own.
-        if patience.is_full() and not (is_page(request) or request.path.startswith("/.well-known/")):
-            return render(TemporarilyUnavailable(SLOW))
+        if (patience.is_full() or crowding.is_late()) and not (is_page(request) or request.path.startswith("/.well-known/")):
+            return render(_too_many())
         return None
+
+
+def _too_many() -> TemporarilyUnavailable:
+    if patience.is_full():
+        return TemporarilyUnavailable(SLOW)
+    return TemporarilyUnavailable(BUSY, at_least=crowding.seconds_until_room())

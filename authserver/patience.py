@@ -26,6 +26,7 @@ class Patience:
         self._most = max(1, threads - 1)
         self._lock = threading.Lock()
         self._inside = 0
+        self.begun = 0  # requests so far
         self._slow_until = self._probe_slow_until = self._hangs_until = 0.0
         self._of_thread = _OfThread()
 
@@ -36,6 +37,7 @@ class Patience:
     def begin(self, *, waited: float | None) -> None:
         with self._lock:
             self._inside += 1
+            self.begun += 1
         self._of_thread.waited = waited
 
     def end(self) -> None:

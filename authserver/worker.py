@@ -6,6 +6,7 @@ It stops without losing a request; what it cannot read as HTTP is answered as ev
 import logging
 import selectors
 import socket
+import sys
 import time
 from functools import partial
 from http import HTTPStatus
@@ -19,6 +20,7 @@ from gunicorn.http import errors
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from authserver import draining, listening, not_http
+from authserver.crowding import crowding
 
 STATUSES = {
     errors.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -31,6 +33,10 @@ STATUSES = {
 OURS = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName, errors.ConfigurationProblem)
 
 READ_ON_SECONDS = 1.0
+ACCEPT_AT_ONCE, CROWD = 64, 16
+# In Linux's struct tcp_info: how many connections wait to be accepted, of a listener; milliseconds since the newest bytes came.
+UNACKED, LAST_DATA_RECEIVED = slice(24, 28), slice(52, 56)
+TCP_INFO = getattr(socket, "TCP_INFO", None)
 
 # It waits for its workers to end by the time of day, and would kill them in the middle of requests when that is set forward.
 arbiter.time = SimpleNamespace(time=time.monotonic, monotonic=time.monotonic, sleep=time.sleep)
@@ -80,6 +86,9 @@ class Threads:
     def _serve(self) -> None:
         worker = self._worker
         while (connection := self._waiting.get()) is not None:
+            # Who has nobody behind is served, however late: to send them away would help no one.
+            is_crowded = self._waiting.qsize() >= CROWD
+            crowding.note_queue(_of_kernel(connection.sock, LAST_DATA_RECEIVED) / 1000 if is_crowded else 0.0)
             served = Served()
             try:
                 keeps = worker.handle(connection)
@@ -106,6 +115,7 @@ class Served:
 
 class Worker(ThreadWorker):
     alive: bool
+    nr_conns: int
     tpool: Threads
 
     def init_process(self) -> None:
@@ -115,6 +125,13 @@ class Worker(ThreadWorker):
 
     def get_thread_pool(self) -> Threads:
         return Threads(self, number=self.cfg.threads)
+
+    def accept(self, listener: socket.socket) -> None:
+        """One, for others may be idle; more when there is a crowd, for then nobody is, and all of it waits to be served or sent away."""
+        for _ in range(ACCEPT_AT_ONCE):
+            super().accept(listener)
+            if _of_kernel(listener, UNACKED) < CROWD or self.nr_conns >= self.worker_connections:
+                break
 
     def enqueue_req(self, conn: Any) -> None:
         self.tpool.take(conn)
@@ -177,8 +194,8 @@ class Worker(ThreadWorker):
         """
         from oauth.http import MAX_BODY_BYTES  # the worker is loaded before the application is
 
-        if draining.has_begun():
-            req.force_close()  # the next request of this client is another server's
+        if draining.has_begun() or crowding.is_late():
+            req.force_close()  # the next request of this client is another server's, or comes later
         if not any(name == "CONTENT-LENGTH" and int(value) > MAX_BODY_BYTES for name, value in req.headers):
             return bool(super().handle_request(req, conn))
         req.force_close()
@@ -200,3 +217,14 @@ class Worker(ThreadWorker):
             util.write_nonblock(client, "\r\n".join((*lines, "", "")).encode() + body)
         except OSError:
             logger.debug("the client had gone")
+
+
+def _of_kernel(sock: socket.socket, field: slice) -> int:
+    """Zero where it does not tell."""
+    if TCP_INFO is None:
+        return 0
+    try:
+        told = sock.getsockopt(socket.IPPROTO_TCP, TCP_INFO, field.stop)
+    except OSError:
+        return 0
+    return int.from_bytes(told[field], sys.byteorder)

@@ -41,13 +41,16 @@ def cpu_seconds(parents: Sequence[int]) -> float:
     return sum(known[pid][1] for pid in _with_children(parents, known))
 
 
-def pss_megabytes(parents: Sequence[int]) -> dict[int, float]:
-    """The proportional set size of each process, parents first: what several of them share is parted among them."""
+def pss_megabytes(parents: Sequence[int], *, kind: str = "Pss") -> dict[int, float]:
+    """The proportional set size of each process, parents first: what several of them share is parted among them.
+
+    `Pss_Anon` is without files, whose parts change with who else on the machine has them open.
+    """
     sizes = {}
     for pid in sorted(_with_children(parents, _known()), key=lambda pid: (pid not in parents, pid)):
         with suppress(FileNotFoundError, ProcessLookupError):
             rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8")
-            sizes[pid] = int(rollup.partition("\nPss:")[2].split()[0]) / 1024
+            sizes[pid] = int(rollup.partition(f"\n{kind}:")[2].split()[0]) / 1024
     return sizes
 
 

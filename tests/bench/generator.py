@@ -146,7 +146,7 @@ class Loop:
         if not chunk:
             raise ConnectionError(f"the server closed a connection after {connection.received[:300]!r}")
         connection.received += chunk
-        answer = _whole(connection.received)
+        answer = whole(connection.received)
         if answer is None:
             return
         now = time.perf_counter()
@@ -183,7 +183,7 @@ class Answer(NamedTuple):
 def read_answer(sock: socket.socket) -> Answer:
     """The next answer, on a socket that waits."""
     received = b""
-    while (answer := _whole(received)) is None:
+    while (answer := whole(received)) is None:
         chunk = sock.recv(65536)
         if not chunk:
             raise ConnectionError(f"the server closed a connection after {received[:300]!r}")
@@ -191,7 +191,7 @@ def read_answer(sock: socket.socket) -> Answer:
     return answer
 
 
-def _whole(received: bytes) -> Answer | None:
+def whole(received: bytes) -> Answer | None:
     """None while a part of it is missing. Every answer of the server says how long it is."""
     end = received.find(b"\r\n\r\n")
     if end < 0:

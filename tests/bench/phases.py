@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import Barrier
 from multiprocessing.synchronize import Barrier as BarrierType
+from typing import TypeVar
 
 from tests.bench import kinds
 from tests.bench.cpu import Spent
@@ -14,6 +15,7 @@ from tests.bench.kinds import Kind, Wire
 from tests.bench.load import in_a_process_of_its_own
 from tests.bench.server import HOST, Site
 
+T = TypeVar("T")
 CONNECTIONS = 16
 WARM_UP_SECONDS = 1.0
 PREPARE_SECONDS = 60.0
@@ -157,14 +159,15 @@ def _chain(caller: Caller) -> Kind:
 
 def _mixed(caller: Caller, signing_in: Kind) -> Callable[[], Kind]:
     by_name = {"refresh": _chain(caller), "sign_in": signing_in, "jwks": kinds.jwks(caller.wire)}
-    return _drawn([by_name[name] for name, number in MIX.items() for _ in range(number)], random.Random(caller.number)).__next__
+    return drawn([by_name[name] for name, number in MIX.items() for _ in range(number)], random.Random(caller.number)).__next__
 
 
 def _always(kind: Kind) -> Callable[[], Kind]:
     return lambda: kind
 
 
-def _drawn(cards: Sequence[Kind], dice: random.Random) -> Iterator[Kind]:
+def drawn(cards: Sequence[T], dice: random.Random) -> Iterator[T]:
+    """All of them in an order that is drawn, again and again."""
     while True:
         yield from dice.sample(cards, len(cards))
 

@@ -112,7 +112,7 @@ def filled(stores: Stores, folder: Path, *, root: Path, users: int, **settings: 
         environment = production(folder, port=free_port(), database_url=url, redis_url=stores.redis_url) | settings
         run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=root, environment=environment)
         run([sys.executable, "manage.py", "bootstrap"], cwd=root, environment=environment)
-        secret = _fill(environment, root=root, users=users)
+        secret = fill(environment, root=root, users=users)
         settle(url)
         yield environment, secret
 
@@ -215,7 +215,8 @@ def _answers(port: int) -> bool:
     return False
 
 
-def _fill(environment: dict[str, str], *, root: Path, users: int) -> str:
+def fill(environment: dict[str, str], *, root: Path, users: int) -> str:
+    """Make users and clients in a migrated database; gives the secret of the service."""
     script = str(Path(__file__).with_name("fill.py"))
     arguments = [str(users), kinds.PASSWORD, kinds.PUBLIC_CLIENT, kinds.SERVICE]
     printed = run([sys.executable, "-P", script, *arguments], cwd=root, environment=environment | {"PYTHONPATH": str(root)})

@@ -36,7 +36,8 @@ def nginx(folder: Path, text: str, *, plain_port: int, ready: str = "/live") -> 
     kept = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     user = "user root;" if os.geteuid() == 0 else ""  # the folders of tests are closed to the others
     file = folder / "nginx.conf"
-    file.write_text(f"daemon off;\npid {folder}/pid;\n{user}\nevents {{}}\nhttp {{\n{kept}{text}}}\n", encoding="utf-8")
+    [main] = blocks("nginx", heading="How many clients nginx holds")
+    file.write_text(f"daemon off;\npid {folder}/pid;\n{user}\n{main}http {{\n{kept}{text}}}\n", encoding="utf-8")
     command = [str(find_program("nginx")), "-e", "stderr", "-p", str(folder), "-c", str(file)]
     ready_url = f"http://127.0.0.1:{plain_port}{ready}"
     with serving(command, cwd=folder, environment=clean_environment(), log=folder / "nginx.log", ready_url=ready_url):

@@ -1,6 +1,7 @@
 """A server on a database that keeps what it commits, and what was counted while it was ill-treated."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -62,6 +63,7 @@ def site(cluster: Cluster, rows: list[Row]) -> Iterator[Site]:
         variables = {
             "AUTH_SERVICE__RATE_LIMIT_PER_IP": "100000000/m",
             "AUTH_SERVICE__TRUSTED_PROXIES": "127.0.0.1/32",  # so that a flood can come from everywhere
+            "AUTH_SERVICE__TOKEN_KEYS": secrets.token_urlsafe(48),
             "AUTH_SERVICE__EMAIL_URL": "smtp://127.0.0.1:1",  # where nobody listens
         }
         server = running.enter_context(authserver(folder, postgres_url=cluster.url("authserver"), **variables))

@@ -12,7 +12,7 @@ from tests.postgres import postgres  # noqa: E402 - after the path it is found o
 
 # Restores, and servers that cannot start, need nothing that is in this folder.
 EVERYTHING = ("tests/faults", "tests/e2e/test_recovery.py", "tests/e2e/test_signing_keys.py")
-# Each may be set to something else. The last seven are promised of a machine that does nothing beside.
+# Each may be set to something else. The last eleven are promised of a machine that does nothing beside.
 LONG = {
     "REFRESHES": "10000",
     "RESTARTS": "20",
@@ -20,12 +20,13 @@ LONG = {
     "HANG_SECONDS": "20",
     "MANY_CLIENTS": "64",
     "FULL_SECONDS": "10",
-    "HERD": "500",
+    "HERD": "5000",
     "TABS": "200",
     "FLOOD_SECONDS": "20",
-    "HALF_OPEN": "400",
+    "HALF_OPEN": "2000",
     "ROLLS": "30",
     "STEPS": "200",
+    "SOAK_MINUTES": "5",
     "RECOVERY_SECONDS": "2",
     "LATEST_ANSWER_SECONDS": "5.5",
     "LATEST_REFUSAL_SECONDS": "1",
@@ -33,6 +34,10 @@ LONG = {
     "REFUSED_AT_MOST": "0",
     "JWKS_P99_SECONDS": "0.05",
     "GOODPUT": "0.8",
+    "HERD_P99_SECONDS": "2",
+    "SOAK_REFUSED": "0.001",
+    "SOAK_GROWTH_MB": "1",
+    "SOAK_P99": "2",
 }
 
 

@@ -11,6 +11,7 @@ from tests.e2e.calls import SIGN_IN_FORM, refresh_form
 from tests.e2e.servers import Server
 from tests.faults.cluster import Cluster
 from tests.faults.database import Database
+from tests.faults.known_sessions import copies
 from tests.faults.processes import Gunicorn
 from tests.faults.siege import Row, Siege
 
@@ -68,6 +69,13 @@ class Site:
         assert answer.status_code == 200, answer.text
         token: str = answer.json()["refresh_token"]
         return token
+
+    def tokens(self, number: int) -> list[str]:
+        """Those of so many sessions, of which each but one is a copy: to sign in so often takes minutes."""
+        self.token()
+        return copies(
+            self.server.environment["AUTH_SERVICE__DB_URL"], number=number, keys=self.server.environment["AUTH_SERVICE__TOKEN_KEYS"]
+        )
 
     def refresh(self, token: str) -> httpx.Response:
         return self.ask(refresh_form(token))

@@ -1,6 +1,6 @@
 """Clients that send half a request and wait are nginx's, and a mail server that is away is the outbox's: nobody who signs in notices.
 
-HALF_OPEN=400 makes it long.
+HALF_OPEN=2000 makes it long.
 """
 
 import os
@@ -16,6 +16,7 @@ import pytest
 from tests.e2e.calls import SIGN_IN_FORM
 from tests.e2e.nginx import configuration, make_certificate, need, nginx
 from tests.e2e.wire import token_head
+from tests.faults.herd import allow_many_files
 from tests.faults.site import ANEW, LATEST_ANSWER_SECONDS, Site
 from tests.postgres import free_port
 
@@ -40,6 +41,7 @@ def proxy_port(site: Site, tmp_path: Path) -> Iterator[int]:
 def test_half_requests_wait_in_nginx_and_hold_no_thread(site: Site, proxy_port: int) -> None:
     row = site.row(f"{HALF_OPEN} half requests at nginx")
 
+    allow_many_files()
     with ExitStack() as open_ones, httpx.Client(base_url=f"http://localhost:{proxy_port}", timeout=20) as http:
         for number in range(HALF_OPEN):
             half = open_ones.enter_context(socket.create_connection(("127.0.0.1", proxy_port)))

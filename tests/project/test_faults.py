@@ -46,7 +46,7 @@ def test_make_faults_hands_the_numbers_on_and_fails_when_a_test_does(tmp_path):
     file = tmp_path / "test_numbers.py"
     file.write_text(
         "import os\n\n"
-        "def test_numbers():\n    assert (os.environ['RESTARTS'], os.environ['HERD'], os.environ['CI']) == ('3', '500', 'true')\n\n"
+        "def test_numbers():\n    assert (os.environ['RESTARTS'], os.environ['HERD'], os.environ['CI']) == ('3', '5000', 'true')\n\n"
         "def test_that_fails():\n    assert os.environ['TEST_DB_URL'] == ''\n",
         encoding="utf-8",
     )
