@@ -35,15 +35,16 @@ class WorkerOfOne:
 
 
 def test_each_connection_is_served_by_one_thread_and_handed_back_with_what_became_of_it():
-    worker = WorkerOfOne(handle=lambda connection: f"kept {connection}")
+    worker = WorkerOfOne(handle=lambda connection: f"kept {connection.number}")
     threads = Threads(worker, number=3)
 
-    for number in range(20):
-        threads.take(number)
-    handed_back = sorted(worker.done.get(timeout=PATIENCE) for _ in range(20))
+    with socket.socket() as sock:  # so many are a crowd: how long they have waited is looked at
+        for number in range(20):
+            threads.take(SimpleNamespace(number=number, sock=sock))
+        handed_back = [worker.done.get(timeout=PATIENCE) for _ in range(20)]
     threads.shutdown(wait=False)
 
-    assert handed_back == [(number, False, f"kept {number}") for number in range(20)]
+    assert sorted((connection.number, *rest) for connection, *rest in handed_back) == [(each, False, f"kept {each}") for each in range(20)]
 
 
 def test_as_many_are_served_at_once_as_there_are_threads():
