@@ -26,7 +26,7 @@ class Member:
     """A client, and what came of it. Times are seconds; `served_at` counts from the beginning."""
 
     token: str = field(repr=False)
-    key: str
+    key: str = field(repr=False)
     status: int = 0
     retry_after: int = 0
     seconds: float = 0.0  # that its last answer took

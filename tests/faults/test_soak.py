@@ -35,7 +35,7 @@ SOAK_P99 = float(os.environ.get("SOAK_P99") or 1000)
 SIGN_INS_PER_SECOND = phases.STEADY_PER_SECOND / 4
 SHORT = SOAK_MINUTES < 1
 SLICES = 2 if SHORT else max(12, round(SOAK_MINUTES))
-LIFETIME = 2 if SHORT else 30  # seconds of a session that nobody refreshes
+LIFETIME = 1 if SHORT else 30  # seconds of a session that nobody refreshes
 # Those of a lifetime and of two slices, for each sweep comes somewhere within its own; and as many again, where a load catches up.
 MOST_SESSIONS = 2 * SIGN_INS_PER_SECOND * (LIFETIME + 2 * 60 * SOAK_MINUTES / SLICES)
 USERS = 1000
@@ -48,7 +48,7 @@ def soaked(cluster: Cluster, tmp_path: Path) -> Iterator[Site]:
     """A server as it is deployed, with users, on sessions that do not live long."""
     with migrated_database(cluster.url("authserver")) as url, redis_server() as redis:
         environment = production(tmp_path, port=free_port(), database_url=url, redis_url=redis.url)
-        environment |= {"AUTH_SERVICE__REFRESH_TOKEN_LIFETIME": str(LIFETIME)}
+        environment |= {"AUTH_SERVICE__REFRESH_TOKEN_LIFETIME": str(LIFETIME), "AUTH_SERVICE__DRAIN_SECONDS": "0"}
         secret = fill(environment, root=ROOT, users=USERS)
         port, log = int(environment["AUTH_SERVICE__PORT"]), tmp_path / "server.log"
         stores = Stores(url, redis.url, {"database": (postmaster(url),), "redis": (redis.pid,)})
