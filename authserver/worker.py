@@ -71,11 +71,11 @@ class Threads:
     def _serve(self) -> None:
         worker = self._worker
         while (connection := self._waiting.get()) is not None:
-            # Who has nobody behind is served, however late: to send them away would help no one.
-            is_crowded = self._waiting.qsize() >= CROWD
-            crowding.note_queue(_of_kernel(connection.sock, LAST_DATA_RECEIVED) / 1000 if is_crowded else 0.0)
             served = Served()
             try:
+                # Who has nobody behind is served, however late: to send them away would help no one.
+                is_crowded = self._waiting.qsize() >= CROWD
+                crowding.note_queue(_of_kernel(connection.sock, LAST_DATA_RECEIVED) / 1000 if is_crowded else 0.0)
                 keeps = worker.handle(connection)
                 if keeps is True and worker.alive:
                     worker.keep(connection)

@@ -13,7 +13,8 @@ import pytest
 from gunicorn.config import Config
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn
 
-from authserver.worker import Logger, Threads, Worker
+from authserver.crowding import LATE_SECONDS, crowding
+from authserver.worker import CROWD, Logger, Threads, Worker
 
 PATIENCE = 10
 
@@ -34,12 +35,31 @@ def test_each_connection_is_served_by_one_thread_and_handed_back_with_what_becam
     worker = WorkerOfOne(handle=lambda connection: f"kept {connection}")
     threads = Threads(worker, number=3)
 
-    for number in range(20):
+    for number in range(CROWD):
         threads.take(number)
-    handed_back = sorted(worker.done.get(timeout=PATIENCE) for _ in range(20))
+    handed_back = sorted(worker.done.get(timeout=PATIENCE) for _ in range(CROWD))
     threads.shutdown(wait=False)
 
-    assert handed_back == [(number, False, f"kept {number}") for number in range(20)]
+    assert handed_back == [(number, False, f"kept {number}") for number in range(CROWD)]
+
+
+def test_who_has_waited_with_a_crowd_behind_is_late_and_the_crowd_itself_is_not():
+    begin = threading.Event()
+    worker = WorkerOfOne(handle=lambda _: begin.wait(PATIENCE) and ("late" if crowding.is_late() else "in time"))
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
+        sock, _ = listener.accept()
+        client.sendall(b"GET / HTTP/1.1")
+        time.sleep(LATE_SECONDS + 0.1)
+
+        threads = Threads(worker, number=1)
+        for _ in range(CROWD + 3):
+            threads.take(SimpleNamespace(sock=sock))
+        begin.set()
+        _, *others = [worker.done.get(timeout=PATIENCE)[2] for _ in range(CROWD + 3)]
+        threads.shutdown(wait=False)
+        sock.close()
+
+    assert others == [*["late"] * 2, *["in time"] * CROWD]
 
 
 def test_as_many_are_served_at_once_as_there_are_threads():
