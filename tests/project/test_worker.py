@@ -17,7 +17,8 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn
 
 from authserver import listening
 from authserver import worker as module
-from authserver.worker import Logger, Threads, Worker
+from authserver.crowding import LATE_SECONDS, crowding
+from authserver.worker import CROWD, Logger, Threads, Worker
 
 PATIENCE = 10
 
@@ -45,6 +46,25 @@ def test_each_connection_is_served_by_one_thread_and_handed_back_with_what_becam
     threads.shutdown(wait=False)
 
     assert sorted((connection.number, *rest) for connection, *rest in handed_back) == [(each, False, f"kept {each}") for each in range(20)]
+
+
+def test_who_has_waited_with_a_crowd_behind_is_late_and_the_crowd_itself_is_not():
+    begin = threading.Event()
+    worker = WorkerOfOne(handle=lambda _: begin.wait(PATIENCE) and ("late" if crowding.is_late() else "in time"))
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
+        sock, _ = listener.accept()
+        client.sendall(b"GET / HTTP/1.1")
+        time.sleep(LATE_SECONDS + 0.1)
+
+        threads = Threads(worker, number=1)
+        for _ in range(CROWD + 3):
+            threads.take(SimpleNamespace(sock=sock))
+        begin.set()
+        _, *others = [worker.done.get(timeout=PATIENCE)[2] for _ in range(CROWD + 3)]
+        threads.shutdown(wait=False)
+        sock.close()
+
+    assert others == [*["late"] * 2, *["in time"] * CROWD]
 
 
 def test_as_many_are_served_at_once_as_there_are_threads():
