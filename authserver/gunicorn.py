@@ -6,6 +6,7 @@ WEB_CONCURRENCY is the number of processes; SQLite serves one.
 import atexit
 import gc
 import os
+import resource
 import shutil
 import socket
 import struct
@@ -39,6 +40,19 @@ gc.disable()  # until all is loaded (pre_fork): next to nothing of that is garba
 from authserver import settings  # noqa: E402 - after the environment that they read
 
 READ_TIMEOUT_SECONDS = 10
+MOST_CONNECTIONS = 1000  # of a process
+OTHER_FILES = 100  # beside them: some thirty, and what is opened for a moment
+
+
+def _connections_of_a_process() -> int:
+    """As many as it may have files open, which is raised as far as it has to be: one too many ends the process, and what it has in hand."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_CONNECTIONS + OTHER_FILES
+    if resource.RLIM_INFINITY != soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else max(1, min(MOST_CONNECTIONS, soft - OTHER_FILES))
+
 
 wsgi_app = "authserver.wsgi"
 bind = f"127.0.0.1:{settings.PORT}" if settings.DEVELOPMENT else f"0.0.0.0:{settings.PORT}"
@@ -46,6 +60,7 @@ worker_class = "authserver.worker.Worker"
 logger_class = "authserver.worker.Logger"
 threads = settings.THREADS
 workers = settings.PROCESSES
+worker_connections = _connections_of_a_process()
 worker_tmp_dir = SHARED_MEMORY
 preload_app = True
 limit_request_line = 8190  # an authorization request stands in the address of the sign-in that it waits for

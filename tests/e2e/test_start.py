@@ -4,11 +4,14 @@ import json
 import os
 import signal
 import time
+from contextlib import ExitStack
 
 import httpx
 import pytest
 
 from tests.e2e import calls
+from tests.e2e.servers import SERVED_BY
+from tests.e2e.wire import Wire
 
 # The server's own configuration; each process writes down what it is like when it begins, and what it had to import by its end.
 WATCHED = """
@@ -82,3 +85,29 @@ def test_the_description_of_the_api_may_be_what_a_server_is_asked_first(watched)
 
     assert document.json()["paths"]["/api/v1/me"]
     assert httpx.get(f"{watched.base_url}/api/docs", timeout=20).status_code == 200
+
+
+# --- How many connections it takes ---------------------------------------------------------------
+
+POOR = """
+import resource, runpy
+
+resource.setrlimit(resource.RLIMIT_NOFILE, ({files}, {files}))
+globals().update(runpy.run_path("authserver/gunicorn.py"))
+"""
+FILES = 160
+
+
+@pytest.mark.skipif(SERVED_BY != "gunicorn", reason="gunicorn's")
+def test_more_connections_than_it_may_have_files_wait_and_end_no_process(start_server, tmp_path):
+    (tmp_path / "poor.py").write_text(POOR.format(files=FILES))
+    server = start_server(configuration=str(tmp_path / "poor.py"), WEB_CONCURRENCY="1")
+
+    with ExitStack() as stack:
+        for _ in range(FILES + 40):
+            stack.enter_context(Wire(server.port))
+        time.sleep(1)  # until those for whom there is room are in
+    answer = httpx.get(f"{server.base_url}/live", timeout=20)
+
+    assert answer.status_code == 200
+    assert "Too many open files" not in server.output()
