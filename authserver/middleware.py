@@ -1,5 +1,6 @@
 """What every request passes on its way in, and every answer on its way out."""
 
+import random
 import re
 import secrets
 from collections.abc import Callable, Mapping
@@ -113,4 +114,5 @@ class Gate:
 def _too_many() -> TemporarilyUnavailable:
     if patience.is_full():
         return TemporarilyUnavailable(SLOW)
-    return TemporarilyUnavailable(BUSY, at_least=crowding.seconds_until_room())
+    # Not all of a second at once, and nobody later than need be: while they are away the server may have nothing to do.
+    return TemporarilyUnavailable(BUSY, retry_after=max(1, crowding.seconds_until_room() + random.randint(0, 2)))  # noqa: S311 - no secret

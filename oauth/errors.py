@@ -252,15 +252,15 @@ class InvalidCode(OAuthError):
 
 
 class TemporarilyUnavailable(OAuthError):
-    """Retry later; `retry_after` in seconds goes into the header. Without one it is soon after `at_least`, and not the same for all."""
+    """Retry later; `retry_after` in seconds goes into the header. Without one it is soon, and not at the same time for all."""
 
     error = "temporarily_unavailable"
     description = "The server cannot answer right now. Try again shortly."
     status = 503
     is_stored = False  # the store may be what failed
 
-    def __init__(self, reason: str, *, retry_after: int | None = None, at_least: int = 0) -> None:
-        seconds = at_least + random.randint(1, 3) if retry_after is None else retry_after  # noqa: S311 - no secret
+    def __init__(self, reason: str, *, retry_after: int | None = None) -> None:
+        seconds = random.randint(1, 3) if retry_after is None else retry_after  # noqa: S311 - no secret
         super().__init__(reason, headers={"Retry-After": str(seconds)})
 
 
