@@ -42,6 +42,7 @@ class CeilingStore(BaseCache):
         # Not the cache's own: its INCRBY is a script, which costs twice as much here and there.
         redis, name = connection(), caches[ALIAS].make_key(key)
         count = int(redis.incrby(name, delta))
+        # Who dies between the two leaves a counter without an end, of a window that nobody asks for again.
         if count == delta and self._timeout is not None:
             redis.expire(name, int(self._timeout))
         return count

@@ -20,8 +20,7 @@ ABANDONED_AFTER = timedelta(seconds=10)
 KNOWN_FOR = timedelta(days=30)
 KNOWN_LANE_FAILURES = 100
 RECORD_EVERY = timedelta(minutes=1)
-# How old `used_at` may be of a lane that is used now: what it does not write, no index is touched for. A sign-in writes its
-# lane twice, and took a fifth more WAL without.
+# A lane that is used again within this keeps its `used_at`, so that its index is not written: a sign-in writes its lane twice.
 USED_WITHIN = timedelta(minutes=5)
 
 TABLE = "accounts_logincounter"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from authserver.patience import patience
 
-LATE_SECONDS = 0.75  # of waiting for a thread: the answer is to come within two
+LATE_SECONDS = 1.5  # of waiting for a thread: the answer is to come within two
 LONGEST_AWAY_SECONDS = 30
 FIRST_PACE, LEAST_PACE = 400.0, 100.0  # places a second
 SENT_AWAY_COSTS = 0.35  # of what a refresh does, and a little more: to be sent away once more costs less than an idle server

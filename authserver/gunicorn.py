@@ -61,6 +61,7 @@ logger_class = "authserver.worker.Logger"
 threads = settings.THREADS
 workers = settings.PROCESSES
 worker_connections = _connections_of_a_process()
+backlog = 4096  # as many as Linux lets in: who finds no room knocks again a second later
 worker_tmp_dir = SHARED_MEMORY
 preload_app = True
 limit_request_line = 8190  # an authorization request stands in the address of the sign-in that it waits for

@@ -36,7 +36,7 @@ READ_ON_SECONDS = 1.0
 ACCEPT_AT_ONCE, CROWD = 64, 16
 # In Linux's struct tcp_info: how many connections wait to be accepted, of a listener; milliseconds since the newest bytes came.
 UNACKED, LAST_DATA_RECEIVED = slice(24, 28), slice(52, 56)
-TCP_INFO = getattr(socket, "TCP_INFO", None)
+TCP_INFO = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None  # others have another struct by that name
 
 # It waits for its workers to end by the time of day, and would kill them in the middle of requests when that is set forward.
 arbiter.time = SimpleNamespace(time=time.monotonic, monotonic=time.monotonic, sleep=time.sleep)

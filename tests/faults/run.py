@@ -33,7 +33,7 @@ LONG = {
     "REFRESH_P99_SECONDS": "0.3",
     "REFUSED_AT_MOST": "0",
     "JWKS_P99_SECONDS": "0.05",
-    "GOODPUT": "0.6",
+    "GOODPUT": "0.8",
     "HERD_P99_SECONDS": "2",
     "SOAK_REFUSED": "0.001",
     "SOAK_GROWTH_MB": "1",
